@@ -1,0 +1,121 @@
+//! `GET /v1/status`: this node, its peers, what is wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// What `wgnet status --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// This node.
+    pub node: Node,
+    /// Every other node, sorted by address.
+    pub peers: Vec<Peer>,
+    /// What is wrong, worst first; empty when all is well.
+    pub health: Vec<Health>,
+}
+
+/// The node that answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its first overlay address.
+    pub address: String,
+    /// All its overlay addresses.
+    pub addresses: Vec<String>,
+    /// Its interface.
+    pub interface: String,
+    /// Its WireGuard key, base64.
+    pub public_key: String,
+    /// Its identity, hexadecimal.
+    pub identity: String,
+    /// Its link address.
+    pub link_address: String,
+    /// `kernel`, `userspace` or `existing`.
+    pub tunnel: String,
+    /// Version of the daemon.
+    pub version: String,
+    /// Seconds since the daemon started.
+    pub uptime_s: u64,
+    /// Whether it forwards for others.
+    pub gateway: bool,
+    /// Hash of the effective link-state database, hexadecimal: equal on nodes that must agree.
+    pub effective_lsdb: String,
+}
+
+/// One other node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Its first overlay address.
+    pub address: String,
+    /// All its overlay addresses or, for a foreign peer, its allowed IPs.
+    pub addresses: Vec<String>,
+    /// How packets for it travel.
+    pub path: PathKind,
+    /// Name of the next hop when `path` is `gateway`.
+    pub via: Option<String>,
+    /// Number of tunnels on the way; 0 when unreachable.
+    pub hops: u32,
+    /// Sum of the costs on the way.
+    pub cost: Option<u64>,
+    /// Where WireGuard sends to, for a direct peer.
+    pub endpoint: Option<String>,
+    /// Seconds since the last handshake, for a direct peer.
+    pub handshake_age_s: Option<u64>,
+    /// Smoothed round trip in milliseconds, for a direct peer.
+    pub rtt_ms: Option<f64>,
+    /// Smoothed share of lost probes, 0 to 1, for a direct peer.
+    pub loss: Option<f64>,
+    /// Bytes received from it.
+    pub rx_bytes: u64,
+    /// Bytes sent to it.
+    pub tx_bytes: u64,
+    /// Its WireGuard key, base64.
+    pub public_key: Option<String>,
+    /// Whether it forwards for others.
+    pub gateway: bool,
+    /// Whether its claims are refused.
+    pub refused: bool,
+    /// A peer that a person added by `wg set`: kept, not part of the mesh.
+    pub foreign: bool,
+    /// One sentence: why this path.
+    pub why: String,
+}
+
+/// How packets for a node travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathKind {
+    /// Over a tunnel to the node itself.
+    Direct,
+    /// Through gateways.
+    Gateway,
+    /// Not at all.
+    Unreachable,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable word for scripts.
+    pub code: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// How bad a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Works, but someone should look.
+    Warning,
+    /// Something does not work.
+    Error,
+}

@@ -1,0 +1,1 @@
+//! `Lab`: machines as network namespaces, for tests that run real daemons.

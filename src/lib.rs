@@ -1,0 +1,7 @@
+//! wgnet: a WireGuard mesh from one YAML file, without a coordinator.
+
+pub mod config;
+pub mod daemon;
+pub mod mesh;
+pub mod system;
+pub mod tunnel;
