@@ -360,3 +360,112 @@ impl Underlay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    /// a and b at home behind a router; c behind a router whose outside is the inside of another; hub and d public, d
+    /// with a firewall.
+    const TOPOLOGY: &str = "
+name: boxes
+about: boxes within boxes
+network: { subnet: 10.1.1.0/24 }
+segments:
+  internet: { prefix: 198.51.100.0/24 }
+  carrier: { prefix: 100.64.0.0/16 }
+  home: { prefix: 192.168.1.0/24 }
+  flat: { prefix: 192.168.2.0/24 }
+routers:
+  home: { inside: { segment: home, address: 192.168.1.254 }, outside: { segment: internet, address: 198.51.100.20 } }
+  carrier: { inside: { segment: carrier, address: 100.64.0.1 }, outside: { segment: internet, address: 198.51.100.30 } }
+  flat: { inside: { segment: flat, address: 192.168.2.254 }, outside: { segment: carrier, address: 100.64.0.9 } }
+nodes:
+  a: { address: 10.1.1.1, attach: { home: 192.168.1.1 } }
+  b: { address: 10.1.1.2, attach: { home: 192.168.1.2 } }
+  c: { address: 10.1.1.3, attach: { flat: 192.168.2.3 } }
+  d: { address: 10.1.1.4, attach: { internet: 198.51.100.4 }, firewall: true }
+  hub: { address: 10.1.1.5, attach: { internet: { address: 198.51.100.5, link: { latency: 7ms } } }, static: true }
+";
+    const A: usize = 0;
+    const B: usize = 1;
+    const C: usize = 2;
+    const D: usize = 3;
+    const HUB: usize = 4;
+
+    fn underlay() -> Underlay {
+        let scenario = Scenario::parse(TOPOLOGY).expect("a topology");
+        Underlay::new(&scenario, ChaCha8Rng::seed_from_u64(1))
+    }
+
+    /// Sends a packet; gives the node it gets to, and the source seen there.
+    fn carry(underlay: &mut Underlay, from: usize, to: &str) -> Option<(usize, SocketAddr)> {
+        let mut step = underlay.send(Time::ZERO, from, 500, to.parse().expect("an address"))?;
+        while let Arrival::Router(router) = step.arrival {
+            step = underlay.through(Time::ZERO, from, router, &step)?;
+        }
+        let Arrival::Node(node) = step.arrival else { return None };
+        (step.delay.is_some() && underlay.admits(Time::ZERO, node, &step)).then_some((node, step.src))
+    }
+
+    #[test]
+    fn neighbours_meet_and_the_internet_sees_routers() {
+        let mut net = underlay();
+        assert_eq!(carry(&mut net, A, "192.168.1.2:500"), Some((B, "192.168.1.1:500".parse().expect("an address"))));
+        let (node, seen) = carry(&mut net, A, "198.51.100.5:500").expect("passes");
+        assert_eq!((node, seen), (HUB, "198.51.100.20:500".parse().expect("an address")));
+        assert_eq!(carry(&mut net, HUB, &seen.to_string()).map(|(node, _)| node), Some(A), "a reply");
+        assert_eq!(carry(&mut net, HUB, "198.51.100.20:501"), None, "nobody opened that port");
+        assert_eq!(carry(&mut net, HUB, "192.168.1.1:500"), None, "private addresses are not routed");
+    }
+
+    #[test]
+    fn nested_routers_translate_twice() {
+        let mut net = underlay();
+        let (_, seen) = carry(&mut net, C, "198.51.100.5:500").expect("passes");
+        assert_eq!(seen.ip(), "198.51.100.30".parse::<IpAddr>().expect("an address"));
+        assert_eq!(carry(&mut net, HUB, &seen.to_string()).map(|(node, _)| node), Some(C));
+    }
+
+    #[test]
+    fn cuts_firewalls_and_lost_packets() {
+        let mut net = underlay();
+        assert_eq!(carry(&mut net, HUB, "198.51.100.4:500"), None, "the firewall");
+        assert!(carry(&mut net, D, "198.51.100.5:500").is_some());
+        assert!(carry(&mut net, HUB, "198.51.100.4:500").is_some(), "a reply");
+        net.set_blocked(HUB, D, true);
+        assert_eq!(carry(&mut net, HUB, "198.51.100.4:500"), None);
+        assert!(carry(&mut net, D, "198.51.100.5:500").is_some(), "the other direction");
+        net.lose(D, HUB, 1);
+        assert_eq!(carry(&mut net, D, "198.51.100.5:500"), None);
+        assert!(carry(&mut net, D, "198.51.100.5:500").is_some(), "only one was to be lost");
+    }
+
+    #[test]
+    fn who_can_begin_to_speak_with_whom() {
+        let mut net = underlay();
+        assert!(net.can_open(A, HUB) && net.can_open(C, HUB) && net.can_open(A, B) && net.can_open(D, HUB));
+        assert!(!net.can_open(HUB, A) && !net.can_open(HUB, D) && !net.can_open(A, C));
+        net.set_blocked(HUB, A, true);
+        assert!(!net.can_open(A, HUB), "the answer would not arrive");
+    }
+
+    #[test]
+    fn a_line_delays_loses_and_doubles_by_its_shares() {
+        let mut net = underlay();
+        let to = "198.51.100.5:500".parse().expect("an address");
+        let millis = Duration::from_millis;
+        let (latency, jitter) = (millis(20), millis(5));
+        net.impair(A, Link { latency, jitter, loss: 0.2, duplicate: 0.1, reorder: 0.0 });
+        let steps: Vec<Step> = (0..2000).filter_map(|_| net.send(Time::ZERO, A, 500, to)).collect();
+        let lost = steps.iter().filter(|step| step.delay.is_none()).count();
+        let doubled = steps.iter().filter(|step| step.twin.is_some()).count();
+        assert!((340..460).contains(&lost) && (150..250).contains(&doubled), "{lost} {doubled}");
+        let right = millis(27)..millis(33);
+        assert!(steps.iter().filter_map(|step| step.delay).all(|delay| right.contains(&delay)), "27 ms and jitter");
+        net.renumber(A, "home", "192.168.1.77".parse().expect("an address"));
+        assert_eq!(net.local_network(A).addresses[0].address.to_string(), "192.168.1.77");
+    }
+}

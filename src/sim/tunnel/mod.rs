@@ -51,10 +51,10 @@ pub(super) enum Act {
     Transmit(SocketAddr, Message),
     /// A packet came out of the tunnel, from this peer, and passed the source check.
     Receive(usize, Packet),
-    /// A packet from this peer failed the source check.
-    Foreign(usize, Packet),
-    /// A handshake with this peer is complete.
-    Connected(usize),
+    /// A packet failed the source check.
+    Foreign(Packet),
+    /// A handshake is complete.
+    Connected,
 }
 
 /// One device.
@@ -205,7 +205,7 @@ impl VirtualTunnel {
                         state.data_packets += 1;
                     }
                     let passes = self.allowed.accepts(now, packet.src, peer, self.grace);
-                    acts.push(if passes { Act::Receive(peer, packet) } else { Act::Foreign(peer, packet) });
+                    acts.push(if passes { Act::Receive(peer, packet) } else { Act::Foreign(packet) });
                 }
             }
         }
@@ -358,7 +358,7 @@ impl VirtualTunnel {
         }
         peer.last_handshake = Some(now);
         peer.unanswered = None;
-        acts.push(Act::Connected(number));
+        acts.push(Act::Connected);
     }
 
     fn flush(&mut self, now: Time, number: usize, acts: &mut Vec<Act>) -> bool {
