@@ -35,7 +35,8 @@ fn choices(sockets: &[PathBuf]) -> String {
 ///
 /// Without `given`, when not exactly one socket is in the default directory.
 pub fn find(given: Option<&Path>) -> Result<PathBuf, NoDaemon> {
-    match given {
+    // An empty variable is one that is not set.
+    match given.filter(|path| !path.as_os_str().is_empty()) {
         Some(path) => Ok(path.to_owned()),
         None => only_one(Path::new(DEFAULT_SOCKET_DIR)),
     }
