@@ -1,5 +1,12 @@
 //! The only place with clocks, sockets and tasks: a thin tokio loop around [`crate::mesh::engine::Engine`].
 
+pub mod clock;
+pub mod journal;
+pub mod resolver;
+pub mod saver;
+pub mod store;
+pub mod underlay;
+
 use crate::config::Config;
 
 /// Runs one node until it is told to leave.
