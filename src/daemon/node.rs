@@ -400,7 +400,8 @@ fn is_news(old: &TunnelReport, new: &TunnelReport) -> bool {
 }
 
 fn all_have_shaken_hands(desired: &DesiredTunnel, report: &TunnelReport) -> bool {
-    desired.peers.iter().all(|peer| {
-        report.peers.iter().any(|seen| seen.public_key == peer.public_key && seen.handshake_age.is_some())
-    })
+    desired
+        .peers
+        .iter()
+        .all(|peer| report.peers.iter().any(|seen| seen.public_key == peer.public_key && seen.handshake_age.is_some()))
 }

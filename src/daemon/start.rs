@@ -20,7 +20,11 @@ use crate::config::{Config, TunnelMode};
 use crate::mesh::engine::{Engine, Identity};
 use crate::mesh::ids::WgPublicKey;
 use crate::system::linux::LinuxSystem;
+use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace, UserspaceConfig};
 use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
+
+/// Control datagrams of the tunnel that wait for the loop: at 1200 bytes each, 300 KB.
+const CONTROL: usize = 256;
 
 /// Starts a node and runs it to its end.
 pub(super) async fn start(config: Config) -> Result<(), DaemonError> {
@@ -65,7 +69,7 @@ async fn start_with(config: Config, store: &Store, signals: mpsc::Receiver<signa
     OsRng.fill_bytes(&mut *seed);
     let engine = Engine::new(config.mesh.clone(), identity, saved.as_deref(), *seed, clock.now());
 
-    let (tunnel, control) = open_tunnel(&config, Zeroizing::new(keys.wg_private), &engine).await.map_err(named)?;
+    let (tunnel, control) = open_tunnel(&config, Zeroizing::new(keys.wg_private), &engine).map_err(named)?;
     drop(keys);
     if config.tunnel == TunnelMode::Auto {
         tracing::info!("tunnel: {} (the kernel's comes with a later release)", tunnel.kind());
@@ -137,8 +141,36 @@ fn port_error(port: u16, error: &io::Error) -> DaemonError {
             format!("UDP port {port} (the admin port) is taken by another program: choose another with -u")
         }
         io::ErrorKind::PermissionDenied => {
-            format!("not allowed to use UDP port {port} (the admin port): run as root, or choose one above 1023 with -u")
+            format!(
+                "not allowed to use UDP port {port} (the admin port): run as root, or choose one above 1023 with -u"
+            )
         }
         _ => format!("cannot use UDP port {port} (the admin port): {error}"),
     })
+}
+
+/// Opens the embedded tunnel; its control datagrams come out of the queue.
+fn open_tunnel(
+    config: &Config,
+    private_key: Zeroizing<[u8; 32]>,
+    engine: &Engine,
+) -> Result<(Box<dyn Tunnel>, mpsc::Receiver<ControlDatagram>), TunnelError> {
+    let (send, receive) = mpsc::channel(CONTROL);
+    let link_address = engine.link_address();
+    let mut addresses = config.mesh.addresses.clone();
+    addresses.push(link_address.into());
+    let tunnel = Userspace::open(UserspaceConfig {
+        interface: config.interface.clone(),
+        private_key,
+        listen_port: config.mesh.wg_port,
+        mtu: config.mesh.mtu,
+        addresses,
+        link_address,
+        control_port: config.mesh.admin_port,
+        fwmark: None,
+        // A full queue drops the datagram, as a full socket would: the engine sends again what matters.
+        control: Box::new(move |datagram| drop(send.try_send(datagram))),
+        uapi_dir: UAPI_DIRECTORY.into(),
+    })?;
+    Ok((Box::new(tunnel), receive))
 }

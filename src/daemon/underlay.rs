@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 
@@ -140,7 +141,9 @@ fn open(domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
 fn if_supported(opened: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
     match opened {
         Ok(socket) => Ok(Some(socket)),
-        Err(e) if e.kind() == io::ErrorKind::AddrNotAvailable || e.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+        Err(e)
+            if e.kind() == io::ErrorKind::AddrNotAvailable || Errno::from_io_error(&e) == Some(Errno::AFNOSUPPORT) =>
+        {
             Ok(None)
         }
         Err(e) => Err(e),

@@ -20,9 +20,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
 use rand_core::{OsRng, RngCore};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use file::{Found, Kind};
@@ -142,7 +143,7 @@ pub struct Store {
     dir: PathBuf,
     /// The topmost directory that `open` had to make.
     created: Option<PathBuf>,
-    _lock: Arc<Flock<File>>,
+    _lock: Arc<File>,
 }
 
 /// What [`Store::load`] found or made.
@@ -275,8 +276,9 @@ fn keep_private(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<Flock<File>, StoreError> {
-    let file = OpenOptions::new()
+/// Takes the lock; it is the kernel's and lasts as long as the file is open.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -284,20 +286,20 @@ fn lock(path: &Path) -> Result<Flock<File>, StoreError> {
         .mode(0o600)
         .open(path)
         .map_err(|e| StoreError::io("open", path, e))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut lock) => {
-            // The process number is for people only; the lock itself is the kernel's.
-            let _ = lock
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {
+            // The process number is for people only.
+            let _ = file
                 .set_len(0)
-                .and_then(|()| lock.rewind())
-                .and_then(|()| lock.write_all(format!("{}\n", std::process::id()).as_bytes()));
-            Ok(lock)
+                .and_then(|()| file.rewind())
+                .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+            Ok(file)
         }
-        Err((mut file, nix::Error::EWOULDBLOCK)) => {
+        Err(Errno::WOULDBLOCK) => {
             let mut text = String::new();
             let _ = file.read_to_string(&mut text);
             Err(StoreError::Locked { path: path.to_owned(), pid: text.trim().parse().ok() })
         }
-        Err((_, errno)) => Err(StoreError::io("lock", path, errno.into())),
+        Err(errno) => Err(StoreError::io("lock", path, errno.into())),
     }
 }

@@ -234,7 +234,7 @@ fn a_full_disk_is_named_and_the_former_state_stays() {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
 
-    if !nix::unistd::geteuid().is_root() {
+    if !rustix::process::geteuid().is_root() {
         return;
     }
     let base = temporary();

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use futures_util::TryStreamExt;
 use rtnetlink::Handle;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol};
+use rustix::io::Errno;
 
 use super::PROTOCOL;
 use super::error::{errno, refused};
@@ -43,7 +44,7 @@ impl Addresses {
                 Ok(()) => {
                     self.added.insert(address);
                 }
-                Err(e) if errno(&e) == Some(libc::EEXIST) => {}
+                Err(e) if errno(&e) == Some(Errno::EXIST) => {}
                 Err(e) => return Err(refused(format!("cannot add address {address} to {interface}"), &e)),
             }
         }
@@ -66,7 +67,7 @@ impl Addresses {
             }
             match netlink.address().del(message).execute().await {
                 Ok(()) => {}
-                Err(e) if matches!(errno(&e), Some(libc::EADDRNOTAVAIL | libc::ENODEV)) => {}
+                Err(e) if matches!(errno(&e), Some(Errno::ADDRNOTAVAIL | Errno::NODEV)) => {}
                 Err(e) => return Err(refused(format!("cannot remove address {address} from {interface}"), &e)),
             }
             self.added.remove(&address);

@@ -1,13 +1,14 @@
 //! Netlink's refusals in words.
 
 use rtnetlink::Error;
+use rustix::io::Errno;
 
 use crate::system::SystemError;
 
 /// The system's error number, if netlink gave one.
-pub(super) fn errno(error: &Error) -> Option<i32> {
+pub(super) fn errno(error: &Error) -> Option<Errno> {
     match error {
-        Error::NetlinkError(message) => Some(message.raw_code().abs()),
+        Error::NetlinkError(message) => Some(Errno::from_raw_os_error(message.raw_code().abs())),
         _ => None,
     }
 }
@@ -15,8 +16,8 @@ pub(super) fn errno(error: &Error) -> Option<i32> {
 /// An error with the remedy that fits its number.
 pub(super) fn refused(what: String, error: &Error) -> SystemError {
     let remedy = match errno(error) {
-        Some(libc::EPERM | libc::EACCES) => "run as root or with CAP_NET_ADMIN",
-        Some(libc::ENODEV) => "the interface was removed by someone else: start wgnet again",
+        Some(Errno::PERM | Errno::ACCESS) => "run as root or with CAP_NET_ADMIN",
+        Some(Errno::NODEV) => "the interface was removed by someone else: start wgnet again",
         _ => "",
     };
     let reason = match error {
@@ -35,7 +36,7 @@ mod tests {
     #[test]
     fn missing_rights_are_named() {
         let mut message = rtnetlink::packet_core::ErrorMessage::default();
-        message.code = NonZeroI32::new(-libc::EPERM);
+        message.code = NonZeroI32::new(-Errno::PERM.raw_os_error());
         let error = refused("cannot bring wg0 up".to_owned(), &Error::NetlinkError(message));
         assert_eq!(
             error.to_string(),

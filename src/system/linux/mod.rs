@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
 use rtnetlink::{Handle, LinkUnspec};
+use rustix::io::Errno;
 use tokio::task::AbortHandle;
 
 use super::{System, SystemError};
@@ -175,7 +176,7 @@ impl System for LinuxSystem {
             Ok(Some(message)) => message.header.index,
             // The interface is gone, and its addresses and routes with it.
             Ok(None) => return Ok(()),
-            Err(e) if errno(&e) == Some(libc::ENODEV) => return Ok(()),
+            Err(e) if errno(&e) == Some(Errno::NODEV) => return Ok(()),
             Err(e) => return Err(refused(format!("cannot find interface {}", self.interface), &e)),
         };
         let mut outcome = First::default();

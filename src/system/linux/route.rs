@@ -9,6 +9,7 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::{Error, Handle, RouteMessageBuilder};
+use rustix::io::Errno;
 
 use super::PROTOCOL;
 use super::error::{errno, refused};
@@ -92,7 +93,7 @@ async fn add(
     }
     match netlink.route().add(route.build()).execute().await {
         Ok(()) => Ok(()),
-        Err(e) if errno(&e) == Some(libc::EEXIST) => match holder(netlink, prefix).await {
+        Err(e) if errno(&e) == Some(Errno::EXIST) => match holder(netlink, prefix).await {
             // A person's own route into this very interface does the same.
             Some((oif, _)) if oif == index => Ok(()),
             other => Err(taken(what(), netlink, prefix, other).await),
@@ -105,7 +106,7 @@ async fn remove(netlink: &Handle, interface: &str, route: RouteMessage) -> Resul
     let prefix = destination(&route);
     match netlink.route().del(route).execute().await {
         Ok(()) => Ok(()),
-        Err(e) if matches!(errno(&e), Some(libc::ESRCH | libc::ENODEV)) => Ok(()),
+        Err(e) if matches!(errno(&e), Some(Errno::SRCH | Errno::NODEV)) => Ok(()),
         Err(e) => {
             let prefix = prefix.map_or_else(|| "default".to_owned(), |prefix| prefix.to_string());
             Err(refused(format!("cannot remove route {prefix} dev {interface}"), &e))
@@ -171,7 +172,7 @@ fn in_main_table(address: IpAddr) -> RouteMessage {
 async fn dump(netlink: &Handle, request: RouteMessage) -> Result<Vec<RouteMessage>, Error> {
     match netlink.route().get(request).execute().try_collect().await {
         // The kernel's word for a table or family it does not have.
-        Err(e) if matches!(errno(&e), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => Ok(Vec::new()),
+        Err(e) if matches!(errno(&e), Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT)) => Ok(Vec::new()),
         answer => answer,
     }
 }

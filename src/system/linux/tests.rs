@@ -17,7 +17,7 @@ use crate::mesh::io::LocalAddress;
 
 /// Runs `test` in a fresh network namespace where `wg0` (down) and `lo` are all there is.
 fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce(Handle) -> F + Send + 'static) {
-    if !nix::unistd::geteuid().is_root() {
+    if !rustix::process::geteuid().is_root() {
         return;
     }
     let thread = std::thread::spawn(move || {
