@@ -1,8 +1,8 @@
 //! The only place with clocks, sockets and tasks: a thin tokio loop around [`crate::mesh::engine::Engine`].
 //!
-//! [`run`] starts a node in an order that touches nothing before it is known to be free (`start`): signals, state
-//! directory and lock, keys and epoch, admin port, admin socket, tunnel. Then the loop (`node`) gives the engine what
-//! happens and does what it asks, until the engine has left the mesh, and everything is taken down again.
+//! [`run`] first takes what a node needs, and lets go of it again when something is not to be had (`start`): signals,
+//! state directory and its lock, keys and epoch, admin port, admin socket, tunnel. Then the loop (`node`) gives the
+//! engine what happens and does what it asks, until the engine has left the mesh, and everything is taken down again.
 //!
 //! ```text
 //!   signals, admin requests, timers ----+            +---> underlay, tunnel.send_control
@@ -24,8 +24,6 @@ pub mod saver;
 mod signal;
 mod start;
 pub mod store;
-#[cfg(test)]
-mod tests;
 pub mod underlay;
 
 use crate::config::Config;

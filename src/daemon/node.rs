@@ -1,5 +1,8 @@
 //! The loop: one input at a time into the engine, and everything it asks for done before the next.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,7 +18,7 @@ use super::underlay::{BATCH, Family, Received, Underlay};
 use crate::admin::{self, Request};
 use crate::config::Config;
 use crate::mesh::engine::Engine;
-use crate::mesh::event::Severity;
+use crate::mesh::event::{Event, EventKind, Severity};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{Command, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, TunnelReport, Via};
 use crate::mesh::time::Time;
@@ -46,6 +49,8 @@ pub(super) struct Node<S> {
     pub(super) saver: Saver,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) signals: mpsc::Receiver<Signal>,
+    /// What was mended at the start, for the journal.
+    pub(super) warnings: Vec<String>,
 }
 
 /// What woke the loop.
@@ -53,11 +58,11 @@ enum Wake {
     Timer,
     Underlay(Family),
     Control(Option<ControlDatagram>),
-    Request(Option<Request>),
+    Request(Request),
     Saved(Saved),
     Resolved(Resolved),
     Network,
-    Signal(Option<Signal>),
+    Signal(Signal),
 }
 
 /// The node, and what the loop remembers between two inputs.
@@ -66,7 +71,8 @@ struct Loop<S> {
     resolver: Resolver,
     journal: Journal,
     health: Health,
-    network: LocalNetwork,
+    /// What the engine heard last.
+    network: Option<LocalNetwork>,
     report: TunnelReport,
     /// When the tunnel is looked at next.
     next_look: Time,
@@ -86,22 +92,11 @@ struct Loop<S> {
 /// # Errors
 /// The tunnel's device is gone.
 pub(super) async fn run<S: System>(node: Node<S>, announce: impl FnOnce()) -> Result<(), DaemonError> {
-    let mut this = Loop {
-        node,
-        resolver: Resolver::default(),
-        journal: Journal::default(),
-        health: Health::default(),
-        network: LocalNetwork::default(),
-        report: TunnelReport::default(),
-        next_look: Time::ZERO + REPORT,
-        reported: Time::ZERO,
-        quick_until: Time::ZERO,
-        desired_tunnel: DesiredTunnel::default(),
-        desired_system: None,
-        next_system_retry: Time::ZERO,
-        leaving: None,
-        ended: None,
-    };
+    let mut this = Loop::new(node);
+    for text in std::mem::take(&mut this.node.warnings) {
+        let subject = this.node.config.mesh.name.to_string();
+        this.journal.add(wall(), Event { severity: Severity::Warning, kind: EventKind::Storage, subject, text });
+    }
     this.drain().await;
     this.look_at_network().await;
     announce();
@@ -112,6 +107,25 @@ pub(super) async fn run<S: System>(node: Node<S>, announce: impl FnOnce()) -> Re
 }
 
 impl<S: System> Loop<S> {
+    fn new(node: Node<S>) -> Self {
+        Self {
+            node,
+            resolver: Resolver::default(),
+            journal: Journal::default(),
+            health: Health::default(),
+            network: None,
+            report: TunnelReport::default(),
+            next_look: Time::ZERO + REPORT,
+            reported: Time::ZERO,
+            quick_until: Time::ZERO,
+            desired_tunnel: DesiredTunnel::default(),
+            desired_system: None,
+            next_system_retry: Time::ZERO,
+            leaving: None,
+            ended: None,
+        }
+    }
+
     fn now(&self) -> Time {
         self.node.clock.now()
     }
@@ -144,11 +158,11 @@ impl<S: System> Loop<S> {
             () = tokio::time::sleep_until(node.clock.instant(deadline)) => Wake::Timer,
             family = node.underlay.readable() => Wake::Underlay(family),
             datagram = node.control.recv() => Wake::Control(datagram),
-            request = node.requests.recv() => Wake::Request(request),
+            Some(request) = node.requests.recv() => Wake::Request(request),
             saved = node.saver.next() => Wake::Saved(saved),
             resolved = self.resolver.next() => Wake::Resolved(resolved),
             () = node.system.network_changed() => Wake::Network,
-            signal = node.signals.recv() => Wake::Signal(signal),
+            Some(signal) = node.signals.recv() => Wake::Signal(signal),
         }
     }
 
@@ -161,9 +175,7 @@ impl<S: System> Loop<S> {
                 let why = self.node.tunnel.report().err().map_or_else(|| "it ended".to_owned(), |e| e.to_string());
                 self.end(Err(DaemonError(format!("the tunnel is gone: {why}"))));
             }
-            Wake::Request(Some(request)) => self.answer(request).await,
-            // Both senders live as long as the process.
-            Wake::Request(None) | Wake::Signal(None) => {}
+            Wake::Request(request) => self.answer(request).await,
             Wake::Saved(saved) => self.saved(saved).await,
             Wake::Resolved(Resolved { host, addresses }) => {
                 let now = self.now();
@@ -171,8 +183,8 @@ impl<S: System> Loop<S> {
                 self.drain().await;
             }
             Wake::Network => self.look_at_network().await,
-            Wake::Signal(Some(Signal::Stop)) => self.stop().await,
-            Wake::Signal(Some(Signal::Reload)) => {
+            Wake::Signal(Signal::Stop) => self.stop().await,
+            Wake::Signal(Signal::Reload) => {
                 tracing::warn!("SIGHUP: wgnet does not read its files again while it runs; restart it instead");
             }
         }
@@ -287,9 +299,9 @@ impl<S: System> Loop<S> {
 
     async fn look_at_network(&mut self) {
         match self.node.system.local_network().await {
-            Ok(network) if network != self.network || self.reported == Time::ZERO => {
+            Ok(network) if self.network.as_ref() != Some(&network) => {
                 tracing::debug!(?network, "the machine's addresses");
-                self.network.clone_from(&network);
+                self.network = Some(network.clone());
                 let now = self.now();
                 self.node.engine.handle_network(now, network);
                 self.drain().await;
@@ -375,7 +387,7 @@ impl<S: System> Loop<S> {
         tokio::select! {
             () = last_save => {}
             () = tokio::time::sleep(LEAVE) => tracing::warn!("the disk does not take the state of the mesh"),
-            _ = signals.recv() => {}
+            Some(_) = signals.recv() => {}
         }
         tunnel.close();
         if let Err(error) = system.clean_up().await {

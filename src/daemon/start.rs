@@ -12,14 +12,14 @@ use super::DaemonError;
 use super::clock::{Clock, wall};
 use super::node::{self, Node};
 use super::saver::Saver;
-use super::signal;
+use super::signal::{self, Signal};
 use super::store::{Loaded, Store};
 use super::underlay::Underlay;
 use crate::admin;
 use crate::config::{Config, TunnelMode};
 use crate::mesh::engine::{Engine, Identity};
 use crate::mesh::ids::WgPublicKey;
-use crate::system::linux::LinuxSystem;
+use crate::system::{System, SystemError};
 use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace, UserspaceConfig};
 use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
 
@@ -30,8 +30,9 @@ const CONTROL: usize = 256;
 pub(super) async fn start(config: Config) -> Result<(), DaemonError> {
     let signals = signal::signals().map_err(|e| DaemonError(format!("cannot listen for signals: {e}")))?;
     check_tunnel(&config)?;
+    let system = open_system(&config.interface).map_err(named)?;
     let store = Store::open(&config.state_dir, &config.interface).map_err(named)?;
-    let outcome = start_with(config, &store, signals).await;
+    let outcome = start_with(config, &store, signals, system).await;
     match outcome {
         Err(Failure::Starting(error)) => {
             store.discard_if_new();
@@ -54,12 +55,14 @@ impl From<DaemonError> for Failure {
     }
 }
 
-async fn start_with(config: Config, store: &Store, signals: mpsc::Receiver<signal::Signal>) -> Result<(), Failure> {
+async fn start_with(
+    config: Config,
+    store: &Store,
+    signals: mpsc::Receiver<Signal>,
+    system: impl System,
+) -> Result<(), Failure> {
     let clock = Clock::start();
     let Loaded { keys, epoch, mesh: saved, warnings } = store.load(wall().as_secs()).map_err(named)?;
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
     let underlay = Underlay::bind(config.mesh.admin_port).map_err(|e| port_error(config.mesh.admin_port, &e))?;
     let (listener, socket_file) = admin::socket::bind(&config.socket).map_err(named)?;
 
@@ -74,14 +77,6 @@ async fn start_with(config: Config, store: &Store, signals: mpsc::Receiver<signa
     if config.tunnel == TunnelMode::Auto {
         tracing::info!("tunnel: {} (the kernel's comes with a later release)", tunnel.kind());
     }
-    let system = match LinuxSystem::open(&config.interface) {
-        Ok(system) => system,
-        Err(error) => {
-            tunnel.close();
-            return Err(named(error).into());
-        }
-    };
-
     let (requests, inbox) = admin::channel();
     let server = tokio::spawn(admin::server::serve(listener, admin::routes::router(requests)));
     let ready = ready_line(&config, tunnel.kind());
@@ -96,6 +91,7 @@ async fn start_with(config: Config, store: &Store, signals: mpsc::Receiver<signa
         saver: Saver::new(store.clone()),
         requests: inbox,
         signals,
+        warnings,
         config,
     };
     let outcome = node::run(node, || {
@@ -106,6 +102,20 @@ async fn start_with(config: Config, store: &Store, signals: mpsc::Receiver<signa
     server.abort();
     drop(socket_file);
     outcome.map_err(Failure::Running)
+}
+
+#[cfg(target_os = "linux")]
+fn open_system(interface: &str) -> Result<impl System + use<>, SystemError> {
+    crate::system::linux::LinuxSystem::open(interface)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_system(interface: &str) -> Result<crate::system::fake::FakeSystem, SystemError> {
+    Err(SystemError {
+        what: format!("cannot set up {interface}"),
+        reason: "wgnet does not know this operating system yet".to_owned(),
+        remedy: "run it on Linux".to_owned(),
+    })
 }
 
 fn ready_line(config: &Config, tunnel: &str) -> String {

@@ -75,6 +75,12 @@ impl Underlay {
         Ok(Self { v4, v6, buffer: Box::new([0; LARGEST + 1]), counters: Counters::default() })
     }
 
+    /// The port, the same for both families.
+    pub fn port(&self) -> u16 {
+        let socket = self.v4.as_ref().or(self.v6.as_ref());
+        socket.and_then(|socket| socket.local_addr().ok()).map_or(0, |address| address.port())
+    }
+
     /// What went wrong so far.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -154,10 +160,6 @@ fn if_supported(opened: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> 
 mod tests {
     use super::*;
 
-    fn local_port(underlay: &Underlay) -> u16 {
-        underlay.v4.as_ref().expect("IPv4").local_addr().expect("bound").port()
-    }
-
     async fn next(underlay: &mut Underlay) -> Vec<u8> {
         loop {
             let family = underlay.readable().await;
@@ -171,7 +173,7 @@ mod tests {
     async fn both_families_share_the_port_and_the_first_datagram_is_sent_at_once() {
         let mut here = Underlay::bind(0).expect("bind");
         let mut there = Underlay::bind(0).expect("bind");
-        let port = local_port(&there);
+        let port = there.port();
         here.send((Ipv4Addr::LOCALHOST, port).into(), b"four");
         assert_eq!(next(&mut there).await, b"four");
         if there.v6.is_some() {
@@ -184,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_an_error() {
         let first = Underlay::bind(0).expect("bind");
-        let error = Underlay::bind(local_port(&first)).map(|_| ()).expect_err("taken");
+        let error = Underlay::bind(first.port()).map(|_| ()).expect_err("taken");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
@@ -192,7 +194,7 @@ mod tests {
     async fn oversized_datagrams_are_dropped_and_what_cannot_be_sent_is_counted() {
         let mut here = Underlay::bind(0).expect("bind");
         let mut there = Underlay::bind(0).expect("bind");
-        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, local_port(&there)));
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, there.port()));
         here.send(to, &[1; LARGEST + 1]);
         here.send(to, &[2; LARGEST]);
         assert_eq!(next(&mut there).await, [2; LARGEST]);
