@@ -9,12 +9,12 @@ use crate::config::{COST_RANGE, TunnelMode};
 
 const EXAMPLES: &str = "\
 Examples:
-  wgnet genkey                                     a shared key for a new network file
-  wgnet check -c net.yaml                          is the network file right?
-  wgnet -c net.yaml wg0 10.1.1.1 alice             start a node
+  wgnet genkey                            a shared key for a new network file
+  wgnet check -c net.yaml                 is the network file right?
+  wgnet -c net.yaml wg0 10.1.1.1 alice    start a node
   wgnet -c net.yaml -i wg0 -a 10.1.1.1,fd01::1 -n alice
-  wgnet                                            start with /etc/wgnet/net.yaml and /etc/wgnet/node.yaml
-  wgnet status                                     ask the running node for its peers and paths
+  wgnet                                   the same from /etc/wgnet: net.yaml and node.yaml
+  wgnet status                            ask the running node for its peers and paths
 
 Each value comes from the first of: command line, environment (WGNET_...), node.yaml, default.
 The shared key comes from the network file only: arguments and environment are public on a machine.";
@@ -46,7 +46,7 @@ Examples:
   wgnet check -c net.yaml
   wgnet check -c net.yaml wg0 10.1.1.1 alice")]
     #[command(override_usage = "wgnet check [OPTIONS] [INTERFACE ADDRESS NAME]")]
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Print a new shared key for a network file (base64 of 32 random bytes).
     #[command(
         after_help = "Example:\n  (umask 077; wgnet genkey > net.key)     and in net.yaml: sharedKeyFile: net.key"
@@ -212,4 +212,50 @@ fn parse_cost(text: &str) -> Result<CostChange, String> {
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cost_is_a_number_in_range_or_clear() {
+        assert_eq!(parse_cost("clear"), Ok(CostChange::Clear));
+        assert_eq!(parse_cost("1"), Ok(CostChange::Set(1)));
+        assert_eq!(parse_cost("1000000"), Ok(CostChange::Set(1_000_000)));
+        for wrong in ["0", "1000001", "-1", "", "auto"] {
+            assert!(parse_cost(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn interface_address_and_name_come_by_place() {
+        let cli = Cli::try_parse_from(["wgnet", "-c", "net.yaml", "wg0", "10.1.1.1", "alice"]).expect("a command line");
+        assert_eq!(cli.node.positional, ["wg0", "10.1.1.1", "alice"]);
+        assert!(cli.command.is_none());
+    }
+
+    #[test]
+    fn wg_netmanagers_options_are_understood() {
+        let line = "wgnet --network_config n -p p -i wg0 -a 10.1.1.1 -n a -e -w 1 -u 2 -vvv";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+        assert_eq!(cli.node.network_config.as_deref(), Some(std::path::Path::new("n")));
+        assert!(cli.node.existing_wg);
+        assert_eq!(cli.node.verbose, 3);
+    }
+
+    #[test]
+    fn an_address_may_be_given_twice_or_with_a_comma() {
+        for line in ["wgnet -a 10.1.1.1,fd01::1", "wgnet -a 10.1.1.1 -a fd01::1"] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+            assert_eq!(cli.node.wireguard_address, ["10.1.1.1", "fd01::1"], "{line}");
+        }
+    }
 }

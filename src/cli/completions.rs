@@ -30,7 +30,7 @@ mod tests {
     fn every_shell_gets_a_script_that_knows_the_subcommands_and_options() {
         for shell in clap_complete::Shell::value_variants() {
             let script = String::from_utf8(script(&CompletionsArgs { shell: *shell })).expect("text");
-            for word in ["genkey", "status", "network-config", "userspace"] {
+            for word in ["genkey", "status", "network-config", "tunnel"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }

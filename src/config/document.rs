@@ -111,7 +111,7 @@ impl Builder<'_> {
     fn run(&mut self, text: &str) -> Result<(), Box<Diagnostic>> {
         let mut documents = 0;
         for event in Parser::new_from_str(text) {
-            let (event, span) = event.map_err(|error| self.syntax_error(*error.marker(), error.info()))?;
+            let (event, span) = event.map_err(|error| self.syntax_error(text, *error.marker(), error.info()))?;
             match event {
                 Event::Scalar(text, style, anchor, tag) => {
                     self.refuse_tag(tag.as_deref(), span.start)?;
@@ -163,7 +163,11 @@ impl Builder<'_> {
 
     fn open(&mut self, mark: Marker, anchor: usize, kind: OpenKind) -> Result<(), Box<Diagnostic>> {
         if self.open.len() == MAX_DEPTH {
-            return Err(self.error(mark, format!("is nested deeper than {MAX_DEPTH} levels"), "see examples/net.yaml"));
+            return Err(self.error(
+                mark,
+                format!("is nested deeper than {MAX_DEPTH} levels"),
+                "compare with the sample files in examples/",
+            ));
         }
         self.open.push(Open { mark, anchor, size: 1, kind });
         Ok(())
@@ -215,13 +219,13 @@ impl Builder<'_> {
         }
     }
 
-    fn syntax_error(&self, mark: Marker, info: &str) -> Box<Diagnostic> {
-        let remedy = if info.contains("tab") {
-            "indent with spaces: YAML allows no tabs there"
-        } else {
-            "see examples/net.yaml for the form"
-        };
-        self.error(mark, format!("is not valid YAML: {info}"), remedy)
+    fn syntax_error(&self, text: &str, mark: Marker, info: &str) -> Box<Diagnostic> {
+        if info.contains("tab")
+            && let Some(mark) = indenting_tab(text, mark)
+        {
+            return self.error(mark, "a tab indents this line", "indent with spaces: YAML allows no tabs there");
+        }
+        self.error(mark, format!("is not valid YAML: {info}"), "compare with the sample files in examples/")
     }
 
     fn error(&self, mark: Marker, message: impl Into<String>, remedy: &str) -> Box<Diagnostic> {
@@ -232,6 +236,15 @@ impl Builder<'_> {
     fn origin(&self, mark: Marker) -> Origin {
         Origin::File { file: Arc::clone(self.file), line: mark.line().max(1), column: mark.col() + 1 }
     }
+}
+
+/// The first tab that indents a line from `mark` on: the parser names the value before it, which is not where to look.
+fn indenting_tab(text: &str, mark: Marker) -> Option<Marker> {
+    let first = mark.line().max(1);
+    text.lines().enumerate().skip(first - 1).find_map(|(index, line)| {
+        let column = line.chars().take_while(|c| matches!(c, ' ' | '\t')).position(|c| c == '\t')?;
+        Some(Marker::new(0, index + 1, column))
+    })
 }
 
 /// Replaces merge keys (`<<: *base`, `<<: [*a, *b]`) by the entries they bring; a key of the mapping itself wins, then
@@ -292,7 +305,7 @@ impl Keys {
             return findings.error(
                 &node.origin,
                 format!("{name} must be a set of keys, not {found}"),
-                "see examples/net.yaml for the form",
+                "compare with the sample files in examples/",
             );
         };
         let mut entries = Vec::with_capacity(pairs.len());

@@ -124,8 +124,10 @@ impl TunnelMode {
 /// Every mistake in the files, the options and the environment.
 pub fn load(given: &Given) -> Checked<Config> {
     let mut findings = Findings::default();
-    let (network, values) = read(given, &mut findings);
-    node::check_complete(&values, &mut findings);
+    let (network, values, node_file_is_known) = read(given, &mut findings);
+    if node_file_is_known {
+        node::check_complete(&values, &mut findings);
+    }
     let config = network.and_then(|network| own::build(&network, &values, network_file(given).0, given.verbosity));
     findings.conclude(config)
 }
@@ -134,7 +136,7 @@ pub fn load(given: &Given) -> Checked<Config> {
 /// machine. Names warnings, too; no error among them means that a daemon would start.
 pub fn check(given: &Given, local: &[LocalRoute]) -> Vec<Diagnostic> {
     let mut findings = Findings::default();
-    let (network, values) = read(given, &mut findings);
+    let (network, values, _) = read(given, &mut findings);
     if let Some(network) = network {
         let addresses = values.addresses.known().map_or(&[][..], |addresses| &addresses.value);
         let interface = values.interface.known().map(|interface| interface.value.as_str());
@@ -143,23 +145,22 @@ pub fn check(given: &Given, local: &[LocalRoute]) -> Vec<Diagnostic> {
     findings.into_sorted()
 }
 
-/// Reads both files and the given values, and compares them.
-fn read(given: &Given, findings: &mut Findings) -> (Option<LoadedNetwork>, NodeValues) {
+/// Reads both files and the given values, and compares them. Also says whether the node file could be used, or there was
+/// none: otherwise, what else is missing is not known.
+fn read(given: &Given, findings: &mut Findings) -> (Option<LoadedNetwork>, NodeValues, bool) {
     let (path, is_default) = network_file(given);
     let network = source::network(path, is_default, findings);
     let (path, is_default) = match &given.node_file {
         Some(path) => (path.as_path(), false),
         None => (Path::new(DEFAULT_NODE_FILE), true),
     };
-    let from_file = match source::node(path, is_default, findings) {
-        Some(text) => node::read_text(&text.value, &path.display().to_string(), findings),
-        None => NodeValues::default(),
-    };
-    let values = given.read(findings).or(from_file);
+    let from_file = source::node(path, is_default, findings);
+    let is_known = from_file.is_some();
+    let values = given.read(findings).or(from_file.unwrap_or_default());
     if let Some(network) = &network {
         own::check(&network.file, &values, findings);
     }
-    (network, values)
+    (network, values, is_known)
 }
 
 fn network_file(given: &Given) -> (&Path, bool) {

@@ -148,11 +148,15 @@ impl Given {
 /// Reads a node file from its text; `file_name` is what diagnostics call it. An empty file says nothing, and is no
 /// error. What is right in a file with mistakes is used on, so that a wrong port in it is one error, and not one more
 /// about a missing name.
-pub(crate) fn read_text(text: &[u8], file_name: &str, findings: &mut Findings) -> NodeValues {
+///
+/// `None` when the text is no set of keys at all, so that nobody knows what it would have said.
+pub(crate) fn read_text(text: &[u8], file_name: &str, findings: &mut Findings) -> Option<NodeValues> {
     let file: Arc<str> = file_name.into();
+    let known = findings.count();
     match document::parse(text, &file, findings) {
-        Some(root) if !matches!(root.kind, Kind::Null) => read(&root, findings).unwrap_or_default(),
-        _ => NodeValues::default(),
+        Some(root) if !matches!(root.kind, Kind::Null) => read(&root, findings),
+        _ if findings.count() > known => None,
+        _ => Some(NodeValues::default()),
     }
 }
 

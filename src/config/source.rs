@@ -6,9 +6,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::diagnostic::{Findings, Located, Origin};
+use super::diagnostic::{Findings, Origin};
 use super::document::MAX_BYTES;
 use super::network::{KeySource, NetworkFile, parse_network};
+use super::node::{self, NodeValues};
 use super::secret::{self, SharedKey};
 use crate::mesh::config::NetworkKey;
 
@@ -63,11 +64,12 @@ pub(crate) fn network(path: &Path, is_default: bool, findings: &mut Findings) ->
     Some(LoadedNetwork { file, key })
 }
 
-/// Reads the node file at `path`. A default one that does not exist is no error and says nothing.
-pub(crate) fn node(path: &Path, is_default: bool, findings: &mut Findings) -> Option<Located<Zeroizing<Vec<u8>>>> {
+/// Reads the node file at `path`. A default one that does not exist is no error and says nothing; `None` is one that
+/// cannot be used at all.
+pub(crate) fn node(path: &Path, is_default: bool, findings: &mut Findings) -> Option<NodeValues> {
     match read(path) {
-        Ok(content) => Some(Located::new(content.bytes, Origin::whole_file(path))),
-        Err(error) if is_default && error.kind() == io::ErrorKind::NotFound => None,
+        Ok(content) => node::read_text(&content.bytes, &path.display().to_string(), findings),
+        Err(error) if is_default && error.kind() == io::ErrorKind::NotFound => Some(NodeValues::default()),
         Err(error) => {
             let remedy = remedy(&error, path, "name the node file with -p; examples/node.yaml is a sample");
             findings.error(&Origin::whole_file(path), problem(&error), remedy)

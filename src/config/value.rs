@@ -19,7 +19,7 @@ pub(crate) fn text<'a>(node: &'a Node, name: &str, findings: &mut Findings) -> O
         _ => findings.error(
             &node.origin,
             format!("{name} must be a single value, not {}", node.kind_name()),
-            "see the sample files in examples/ for the form",
+            "compare with the sample files in examples/",
         ),
     }
 }
@@ -122,11 +122,15 @@ pub(crate) fn name(written: &Located<&str>, what: &str, findings: &mut Findings)
     match written.value.parse() {
         Ok(name) => Some(name),
         // The error of the type quotes the text; here it passes the filter for secrets.
-        Err(_) => findings.error(
-            &written.origin,
-            format!("{what} cannot be {}", quoted(written.value)),
-            "use 1 to 63 lower-case letters, digits and inner hyphens, such as box-1",
-        ),
+        Err(_) => {
+            let rule = "1 to 63 lower-case letters, digits and inner hyphens, such as box-1";
+            let lower = written.value.to_ascii_lowercase();
+            let remedy = match lower.parse::<Name>() {
+                Ok(_) => format!("use {}: {rule}", quoted(&lower)),
+                Err(_) => format!("use {rule}"),
+            };
+            findings.error(&written.origin, format!("{what} cannot be {}", quoted(written.value)), remedy)
+        }
     }
 }
 
