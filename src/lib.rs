@@ -5,5 +5,6 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod mesh;
+pub mod sim;
 pub mod system;
 pub mod tunnel;
