@@ -15,6 +15,8 @@ pub const SOCKET_DIRECTORY: &str = "/run/wgnet";
 /// # Errors
 /// There is none, or more than one (the error lists them).
 pub fn find_socket(given: Option<&Path>) -> Result<PathBuf, Error> {
+    // An empty variable (WGNET_SOCKET=) is one that is not set.
+    let given = given.filter(|path| !path.as_os_str().is_empty());
     given.map_or_else(|| find_in(Path::new(SOCKET_DIRECTORY)), |path| Ok(path.to_owned()))
 }
 

@@ -31,8 +31,6 @@ pub struct Own<'a> {
     pub tunnel: &'static str,
     /// Time since it started.
     pub uptime: Duration,
-    /// Whether it forwards for others.
-    pub gateway: bool,
     /// What is wrong outside the engine: disk, system, tunnel.
     pub health: &'a [HealthLine],
 }
@@ -51,7 +49,7 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
         tunnel: own.tunnel.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: own.uptime.as_secs(),
-        gateway: own.gateway,
+        gateway: view.gateway,
         effective_lsdb: format!("{:016x}", view.effective_hash),
     };
     let foreign = report.peers.iter().filter(|peer| !view.nodes.iter().any(|n| n.public_key == Some(peer.public_key)));

@@ -82,11 +82,11 @@ fn sample_status() -> wgnet_api::Status {
         link_address: "fd00::1".parse().expect("an address"),
         tunnel: "userspace",
         uptime: Duration::from_secs(9),
-        gateway: true,
         health: &[line(Severity::Error, "storage")],
     };
     let view = View {
         id: NodeId([1; 32]),
+        gateway: true,
         nodes: vec![member("bob", 2)],
         health: vec![line(Severity::Warning, "name-conflict")],
         effective_hash: 0xabc,

@@ -348,7 +348,6 @@ impl<S: System> Loop<S> {
             link_address: node.engine.link_address(),
             tunnel: node.tunnel.kind(),
             uptime: node.clock.uptime(),
-            gateway: self.desired_tunnel.forward,
             health: self.health.lines(),
         };
         admin::status::status(&own, &node.engine.view(self.now()), &self.report)
