@@ -54,7 +54,9 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
     };
     let foreign = report.peers.iter().filter(|peer| !view.nodes.iter().any(|n| n.public_key == Some(peer.public_key)));
     let peers = view.nodes.iter().map(member).chain(foreign.map(foreigner)).collect();
-    let mut health: Vec<_> = view.health.iter().chain(own.health).map(health_line).collect();
+    // The daemon knows the reason of a trouble that the engine only hears of (the disk's).
+    let heard = |line: &&HealthLine| !own.health.iter().any(|known| known.code == line.code);
+    let mut health: Vec<_> = view.health.iter().filter(heard).chain(own.health).map(health_line).collect();
     health.sort_by_key(|line| std::cmp::Reverse(line.severity));
     Status { node, peers, health }
 }

@@ -88,7 +88,7 @@ fn sample_status() -> wgnet_api::Status {
         id: NodeId([1; 32]),
         gateway: true,
         nodes: vec![member("bob", 2)],
-        health: vec![line(Severity::Warning, "name-conflict")],
+        health: vec![line(Severity::Warning, "name-conflict"), line(Severity::Warning, "storage")],
         effective_hash: 0xabc,
         counters: vec![],
     };
@@ -109,7 +109,7 @@ fn status_shows_members_foreigners_and_the_worst_health_first() {
     );
     assert_eq!(foreign.handshake_age_s, Some(5));
     let codes: Vec<_> = status.health.iter().map(|line| line.code.as_str()).collect();
-    assert_eq!(codes, ["storage", "name-conflict"]);
+    assert_eq!(codes, ["storage", "name-conflict"], "the daemon's own word on the disk stands for the engine's");
 }
 
 /// A server in a temporary directory, with a loop that answers as the daemon's would.

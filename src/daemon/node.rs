@@ -317,7 +317,8 @@ impl<S: System> Loop<S> {
             Ok(()) => self.health.over("storage"),
             Err(error) => {
                 let text = format!("the state of the mesh cannot be kept: {error}");
-                self.health.trouble(Severity::Warning, "storage", text, "the mesh works; a restart takes longer");
+                let remedy = "the mesh works all the same, but after a restart this node must discover it anew";
+                self.health.trouble(Severity::Warning, "storage", text, remedy);
             }
         }
         let now = self.now();

@@ -29,7 +29,8 @@ pub(super) async fn network(netlink: &Handle, own: &str) -> Result<LocalNetwork,
     while let Some(link) = links.try_next().await.map_err(|e| refused(what(), &e))? {
         let index = link.header.index;
         let flags = link.header.flags;
-        let up = flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::Running);
+        // The carrier itself: `Running` follows it up to a second later (the kernel's linkwatch).
+        let up = flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
         let is_own = link.attributes.iter().any(|a| matches!(a, LinkAttribute::IfName(name) if name == own));
         if up && !flags.contains(LinkFlags::Loopback) && !is_own && !overlays.contains(&index) {
             underlays.insert(index);
