@@ -15,17 +15,26 @@ use super::conflict::LocalRoute;
 pub fn routes() -> io::Result<Vec<LocalRoute>> {
     #[cfg(target_os = "linux")]
     {
-        let mut routes = linux::parse_v4(&linux::table("route")?);
-        routes.extend(linux::parse_v6(&linux::table("ipv6_route")?));
+        let mut routes = tables::parse_v4(&table("route")?);
+        routes.extend(tables::parse_v6(&table("ipv6_route")?));
         Ok(routes)
     }
     #[cfg(not(target_os = "linux"))]
     Ok(Vec::new())
 }
 
+/// The text of one table of the network namespace that this thread is in. A family that is off has none.
 #[cfg(target_os = "linux")]
-pub(crate) mod linux {
-    use std::io;
+fn table(name: &str) -> io::Result<String> {
+    match std::fs::read_to_string(format!("/proc/thread-self/net/{name}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
+}
+
+/// The text form of Linux's tables. Pure, so that its tests run everywhere.
+#[cfg(any(target_os = "linux", test))]
+pub(crate) mod tables {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -37,14 +46,6 @@ pub(crate) mod linux {
     const RTF_GATEWAY: u32 = 0x0002;
     const RTF_REJECT: u32 = 0x0200;
     const RTF_LOCAL: u32 = 0x8000_0000;
-
-    /// The text of one table of the network namespace that this thread is in. A family that is off has none.
-    pub(super) fn table(name: &str) -> io::Result<String> {
-        match std::fs::read_to_string(format!("/proc/thread-self/net/{name}")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            read => read,
-        }
-    }
 
     /// Lines of `Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT`; addresses as the
     /// hexadecimal of their bytes in the machine's own order.

@@ -23,6 +23,9 @@ pub const MTU_RANGE: (u16, u16) = (1280, 9000);
 /// Smallest and largest cost that a file may give a link.
 pub const COST_RANGE: (u32, u32) = (1, 1_000_000);
 
+/// Most networks in `subnet`: each address is compared with each.
+const MAX_SUBNETS: usize = 16;
+
 /// Ranges that belong to nobody on the internet: RFC 1918, 6598, 2544, 5737, 4193, 3849.
 const PRIVATE_RANGES: [&str; 10] = [
     "10.0.0.0/8",
@@ -210,8 +213,17 @@ fn read_subnets(keys: &mut Keys, findings: &mut Findings) -> Vec<Located<IpNet>>
         }
         return Vec::new();
     };
+    let written = value::texts(&node, "subnet", findings).unwrap_or_default();
+    if let Some(beyond) = written.get(MAX_SUBNETS) {
+        findings.error::<()>(
+            &beyond.origin,
+            format!("subnet lists {} networks, and at most {MAX_SUBNETS} are possible", written.len()),
+            "name one larger network around them",
+        );
+        return Vec::new();
+    }
     let mut subnets: Vec<Located<IpNet>> = Vec::new();
-    for written in value::texts(&node, "subnet", findings).unwrap_or_default() {
+    for written in written {
         let Some(net) = value::subnet(&written, findings) else { continue };
         let overlaps = |other: &&Located<IpNet>| other.value.contains(&net) || net.contains(&other.value);
         if let Some(other) = subnets.iter().find(overlaps) {

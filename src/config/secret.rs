@@ -63,7 +63,6 @@ pub(crate) fn is_repetition(bytes: &[u8]) -> bool {
 }
 
 /// Warns when others than the owner can read the file at `path`, which holds the secret written at `origin`.
-#[cfg(unix)]
 pub(crate) fn check_readers(path: &Path, mode: u32, origin: &Origin, findings: &mut Findings) {
     // Group members are let in by intent (a service's group, say); "others" is everyone on the machine.
     if mode & 0o004 != 0 {

@@ -146,3 +146,21 @@ fn remedy(error: &io::Error, path: &Path, otherwise: &str) -> String {
         _ => otherwise.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_of_the_disk_has_its_words() {
+        let words = |kind| {
+            let error = io::Error::from(kind);
+            format!("{} ({})", problem(&error), remedy(&error, Path::new("net.yaml"), "otherwise"))
+        };
+        let denied = "may not be read by this user (run wgnet as root, or as the owner of net.yaml)";
+        assert_eq!(words(io::ErrorKind::PermissionDenied), denied);
+        assert_eq!(words(io::ErrorKind::NotFound), "there is no such file (otherwise)");
+        assert_eq!(words(io::ErrorKind::IsADirectory), "is a directory, not a file (name a file inside it)");
+        assert!(words(io::ErrorKind::TimedOut).starts_with("cannot be read: "));
+    }
+}

@@ -1,7 +1,7 @@
 //! The overlay against the networks of the machine.
 
 use crate::config::conflict::{LocalRoute, Overlay, conflicts};
-use crate::config::local::linux::{parse_v4, parse_v6};
+use crate::config::local::tables::{parse_v4, parse_v6};
 use crate::config::tests::{SAMPLE, expect_lines, parsed};
 use crate::config::{Located, Origin};
 

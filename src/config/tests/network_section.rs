@@ -180,6 +180,13 @@ fn overlapping_subnets_are_refused_at_the_second() {
 }
 
 #[test]
+fn a_long_list_of_subnets_is_refused() {
+    let nets: Vec<String> = (0..17).map(|n| format!("10.{n}.0.0/16")).collect();
+    let list = format!("  subnet:\n    - {}", nets.join("\n    - "));
+    expect_one(&[(3, &list)], "net.yaml:20:7: subnet lists 17 networks, and at most 16 are possible");
+}
+
+#[test]
 fn a_value_of_the_wrong_type_or_size_is_refused() {
     let line = |extra: &str| format!("  subnet: 10.1.1.0/8\n{extra}");
     expect_one(
