@@ -18,7 +18,6 @@ mod genkey;
 mod given;
 pub mod logging;
 mod run;
-pub mod socket;
 pub mod status;
 pub mod terminal;
 
