@@ -24,6 +24,9 @@ mod socket;
 mod tun_device;
 pub mod uapi;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::net::UnixStream;

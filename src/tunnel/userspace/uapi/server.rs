@@ -202,9 +202,9 @@ impl Client {
     }
 }
 
-/// The answer that says why not.
+/// The answer that says why not: the negative number, as `wg` and wireguard-go read and write it.
 pub(in crate::tunnel::userspace) fn refusal(errno: rustix::io::Errno) -> String {
-    format!("errno={}\n\n", errno.raw_os_error())
+    format!("errno={}\n\n", -errno.raw_os_error())
 }
 
 #[cfg(test)]
