@@ -3,5 +3,6 @@
 pub mod config;
 pub mod daemon;
 pub mod mesh;
+pub mod sim;
 pub mod system;
 pub mod tunnel;
