@@ -51,18 +51,26 @@ impl Flow {
         probe.unwrap_or_else(|| panic!("no probe passed within {within:?}: {}", self.report(Instant::now()))).sent
     }
 
-    /// Waits until the flow has been without loss for `quiet`; panics after `within`.
+    /// Waits until the flow has been without loss for `quiet` from now on or later; panics after `within`.
     pub fn is_clean_for(&self, quiet: Duration, within: Duration) {
+        Self::all_clean_for([self], quiet, within);
+    }
+
+    /// Waits until each of these flows has been without loss for `quiet` from now on or later; panics after `within`.
+    pub fn all_clean_for<'a>(flows: impl IntoIterator<Item = &'a Self>, quiet: Duration, within: Duration) {
         let start = Instant::now();
-        let clean = || {
-            let now = Instant::now();
-            let report = self.report(now.checked_sub(PATIENCE)?);
-            let last_loss = report.probes.iter().rev().find(|probe| probe.answered.is_none()).map(|probe| probe.sent);
-            let clean_since = last_loss.unwrap_or(start).max(start);
-            (!report.probes.is_empty() && now.duration_since(clean_since) >= quiet + PATIENCE).then_some(())
-        };
-        until(within, clean)
-            .unwrap_or_else(|| panic!("not without loss for {quiet:?}: {}", self.report(Instant::now())));
+        for flow in flows {
+            let left = (start + within).saturating_duration_since(Instant::now());
+            let clean = until(left, || flow.clean_since(start).filter(|since| since.elapsed() >= quiet + PATIENCE));
+            clean.unwrap_or_else(|| panic!("not without loss for {quiet:?}: {}", flow.report(Instant::now())));
+        }
+    }
+
+    /// Since when nothing was lost, at the earliest `start`; `None` while no probe was sent.
+    fn clean_since(&self, start: Instant) -> Option<Instant> {
+        let report = self.report(Instant::now().checked_sub(PATIENCE)?);
+        let last_loss = report.probes.iter().rev().find(|probe| probe.answered.is_none()).map(|probe| probe.sent);
+        (!report.probes.is_empty()).then(|| last_loss.unwrap_or(start).max(start))
     }
 
     /// Ends the flow, waits for late answers, and gives back what happened.

@@ -36,6 +36,7 @@ pub mod random;
 pub mod router;
 pub mod segment;
 pub mod slots;
+pub mod topology;
 pub mod wait;
 
 pub use all_pairs::Reach;

@@ -181,6 +181,14 @@ impl Node {
         good.unwrap_or_else(|| panic!("{}: not within {within:?}: {what}\n{}", self.name(), shown(&last)))
     }
 
+    /// Waits until the daemon answers `wgnet status`; panics with its log when it ends before.
+    pub fn is_ready(&self, within: Duration) -> Status {
+        let ready = until(within, || self.status().ok().map(Some).or_else(|| (!self.runs()).then_some(None)));
+        ready
+            .flatten()
+            .unwrap_or_else(|| panic!("{} is not ready within {within:?}:\n{}", self.name(), self.log().text()))
+    }
+
     /// What the status says of the node at `address`.
     pub fn peer(&self, address: IpAddr) -> Option<Peer> {
         let address = address.to_string();

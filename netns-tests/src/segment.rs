@@ -129,6 +129,12 @@ impl Segment {
         self.set_cuts(&self.pairs(left, right), true);
     }
 
+    /// Nothing passes between the two machines of each pair.
+    pub fn cut_pairs(&self, pairs: &[(&Machine, &Machine)]) {
+        let directed = |(a, b): &(&Machine, &Machine)| [(self.port(a), self.port(b)), (self.port(b), self.port(a))];
+        self.set_cuts(&pairs.iter().flat_map(directed).collect::<Vec<_>>(), true);
+    }
+
     /// Every cut is healed.
     pub fn heal_all(&self) {
         match &self.kind {
@@ -190,6 +196,9 @@ impl Segment {
     }
 
     fn set_cuts(&self, pairs: &[(usize, usize)], cut: bool) {
+        if pairs.is_empty() {
+            return;
+        }
         match &self.kind {
             Kind::Bridge(hub) => {
                 let element = |&(from, to): &(usize, usize)| format!("\"{}\" . \"{}\"", port_name(from), port_name(to));
