@@ -23,6 +23,7 @@
 
 pub mod all_pairs;
 pub mod clock;
+pub mod datagrams;
 mod echo;
 pub mod flow;
 mod forwarder;

@@ -34,6 +34,15 @@ impl Program {
         self
     }
 
+    /// The same, started by another program that is given it as its last arguments, such as `setpriv`.
+    #[must_use]
+    pub fn under(mut self, outer: &[&str]) -> Self {
+        let inner = std::mem::replace(&mut self.path, outer[0].to_owned());
+        let before = outer[1..].iter().map(ToString::to_string).chain([inner]);
+        self.args = before.chain(std::mem::take(&mut self.args)).collect();
+        self
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, key: &str, value: impl ToString) -> Self {

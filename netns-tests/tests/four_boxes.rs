@@ -17,7 +17,7 @@ fn goes(status: &Status, to: &Node, path: PathKind, via: Option<&str>) -> bool {
 
 #[test]
 fn all_twelve_pings_pass_and_status_says_which_way() {
-    let lab = Lab::new("four boxes", Load::Alone);
+    let lab = Lab::new("four boxes", Load::Light);
     let boxes = FourBoxes::new(&lab);
     let FourBoxes { alpha, beta, charlie, delta, .. } = &boxes;
     let pairs = lab.watch_pairs(boxes.nodes());

@@ -55,7 +55,7 @@ fn assert_back_within(limit: Duration, started: Instant, reports: &[FlowReport])
 
 #[test]
 fn a_killed_hub_is_back_in_traffic_within_a_second_of_its_start() {
-    let lab = Lab::new("hub killed and restarted", Load::Alone);
+    let lab = Lab::new("hub killed and restarted", Load::Heavy);
     let Row { nodes, segment: _segment } = hub_and_two(&lab);
     let before = nodes[0].status().expect("alice runs").node;
     let (started, reports) = restart_under_traffic(&nodes[0], &nodes[1..], kill, |_| ());
@@ -66,7 +66,7 @@ fn a_killed_hub_is_back_in_traffic_within_a_second_of_its_start() {
 
 #[test]
 fn a_hub_that_was_stopped_is_back_in_traffic_within_a_second_of_its_start() {
-    let lab = Lab::new("hub stopped and restarted", Load::Alone);
+    let lab = Lab::new("hub stopped and restarted", Load::Heavy);
     let Row { nodes, segment: _segment } = hub_and_two(&lab);
     let (started, reports) = restart_under_traffic(&nodes[0], &nodes[1..], stop, |_| ());
     assert_back_within(Duration::from_secs(1), started, &reports);
@@ -74,7 +74,7 @@ fn a_hub_that_was_stopped_is_back_in_traffic_within_a_second_of_its_start() {
 
 #[test]
 fn a_hub_that_restarts_with_its_clock_a_day_back_is_in_traffic_within_five_seconds() {
-    let lab = Lab::new("hub with its clock a day back", Load::Alone);
+    let lab = Lab::new("hub with its clock a day back", Load::Heavy);
     let Row { nodes, segment: _segment } = hub_and_two(&lab);
     let day_back = |hub: &Node| hub.set_clock(Some("-1d"));
     let (started, reports) = restart_under_traffic(&nodes[0], &nodes[1..], kill, day_back);
@@ -83,7 +83,7 @@ fn a_hub_that_restarts_with_its_clock_a_day_back_is_in_traffic_within_five_secon
 
 #[test]
 fn a_leaf_that_restarts_with_its_clock_a_day_back_is_in_traffic_within_five_seconds() {
-    let lab = Lab::new("leaf with its clock a day back", Load::Alone);
+    let lab = Lab::new("leaf with its clock a day back", Load::Heavy);
     let Row { nodes, segment: _segment } = hub_and_two(&lab);
     nodes[1].kill();
     nodes[1].set_clock(Some("-1d"));
@@ -95,7 +95,7 @@ fn a_leaf_that_restarts_with_its_clock_a_day_back_is_in_traffic_within_five_seco
 
 #[test]
 fn every_node_restarted_at_once_meshes_again() {
-    let lab = Lab::new("everyone restarted", Load::Alone);
+    let lab = Lab::new("everyone restarted", Load::Heavy);
     let Row { nodes, segment: _segment } = hub_and_two(&lab);
     nodes.iter().for_each(|node| {
         node.kill();

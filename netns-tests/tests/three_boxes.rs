@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn three_boxes_mesh_although_a_static_peer_never_answers() {
-    let lab = Lab::new("three boxes", Load::Alone);
+    let lab = Lab::new("three boxes", Load::Light);
     let network = network_of_row(1).peer("10.1.1.200", "192.0.2.200");
     let lan = row(&lab, lab.bridge("lan"), 3, &network);
     let pairs = lab.watch_pairs(&lan.nodes);

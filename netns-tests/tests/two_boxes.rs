@@ -19,7 +19,7 @@ fn two(lab: &Lab) -> Row {
 #[test]
 fn two_boxes_reach_each_other_whoever_starts_first() {
     for order in [[0, 1], [1, 0]] {
-        let lab = Lab::new("two boxes", Load::Alone);
+        let lab = Lab::new("two boxes", Load::Light);
         let Row { nodes, segment: _segment } = two(&lab);
         let pairs = lab.watch_pairs(&nodes);
         nodes[order[0]].start();
@@ -32,7 +32,7 @@ fn two_boxes_reach_each_other_whoever_starts_first() {
 
 #[test]
 fn two_boxes_started_at_the_same_moment_reach_each_other() {
-    let lab = Lab::new("two boxes at once", Load::Alone);
+    let lab = Lab::new("two boxes at once", Load::Light);
     let Row { nodes, segment: _segment } = two(&lab);
     let pairs = lab.watch_pairs(&nodes);
     let last = lab.start_all(&nodes);

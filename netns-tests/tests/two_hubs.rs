@@ -60,7 +60,7 @@ impl Hubs {
 
 #[test]
 fn a_hub_killed_under_traffic_is_replaced_within_four_seconds_and_takes_over_again_without_loss() {
-    let lab = Lab::new("two hubs", Load::Alone);
+    let lab = Lab::new("two hubs", Load::Heavy);
     let mesh = Hubs::meshed(&lab);
     let flows = [mesh.left.flow_to(&mesh.right, TICK), mesh.right.flow_to(&mesh.left, TICK)];
     Flow::all_clean_for(&flows, Duration::from_secs(2), Duration::from_secs(20));
@@ -94,7 +94,7 @@ fn a_hub_killed_under_traffic_is_replaced_within_four_seconds_and_takes_over_aga
 
 #[test]
 fn a_hub_that_leaves_in_order_takes_no_packet_with_it() {
-    let lab = Lab::new("two hubs, one leaves", Load::Alone);
+    let lab = Lab::new("two hubs, one leaves", Load::Heavy);
     let mesh = Hubs::meshed(&lab);
     let flow = mesh.left.flow_to(&mesh.right, TICK);
     flow.is_clean_for(Duration::from_secs(2), Duration::from_secs(20));
