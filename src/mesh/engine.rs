@@ -1,12 +1,42 @@
 //! The engine: every input goes in here, every output comes out here.
+//!
+//! After each input the engine **settles**: who holds what (`trust/`), then this node's own record (`origin`), then the
+//! graph and its shortest paths (`path/`), then the plan for tunnel and system (`plan`). Each step runs only when
+//! something it depends on changed.
 
-use std::net::IpAddr;
+mod links;
+mod neighbour;
+mod origin;
+mod plan;
+mod receive;
+mod saved;
+mod view;
 
-use super::config::MeshConfig;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+
+use super::config::{DirectMode, MeshConfig};
+use super::event::{Event, EventKind, Severity};
 use super::ids::{NetworkId, NodeId, WgPublicKey};
-use super::io::{Command, CommandError, LocalNetwork, Output, TunnelReport, Via};
+use super::io::{
+    Command, CommandError, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, TunnelReport, Via,
+};
+use super::link::LinkChange;
+use super::path::{Graph, Paths};
+use super::reach::StaticState;
+use super::record::{About, Body, Forget, Item, Key, Lsdb, REFRESH, Signer};
 use super::time::Time;
+use super::timer::{Timer, Timers};
+use super::trust::{Standing, votes_to_cast};
 use super::view::View;
+use super::wire::{Message, ReplayWindow, Sealer};
+
+pub(super) use neighbour::{Neighbour, Neighbours};
+use origin::OwnRecord;
 
 /// What makes this node this node, from its state directory.
 pub struct Identity {
@@ -18,83 +48,760 @@ pub struct Identity {
     pub epoch: u64,
 }
 
+/// Most gateways that a leaf keeps as uplinks.
+const MAX_UPLINKS: usize = 3;
+/// How long a leaving node waits for its neighbours' acknowledgement.
+const LEAVE_WAIT: Duration = Duration::from_millis(300);
+/// How long a neighbour that started anew has to show inside the tunnel.
+const CONFIRM_WAIT: Duration = Duration::from_millis(300);
+/// User data keeps a link's questions at the short interval for so long.
+const ACTIVE_FOR: Duration = Duration::from_secs(10);
+/// Interval of the review of costs, damped links and uplinks.
+const REVIEW: Duration = Duration::from_secs(1);
+/// With `direct: auto`, pairs are direct while the mesh has at most so many nodes ...
+const DIRECT_ON: usize = 12;
+/// ... and no longer when it has more than this.
+const DIRECT_OFF: usize = 16;
+
 /// One node's part of the mesh: pure, deterministic, without clock, sockets, files or threads.
+///
+/// The caller's loop: hand an input to a `handle_*` method, drain [`Engine::poll_output`] until `None` (doing what each
+/// output says, in order), sleep until [`Engine::next_timeout`] or the next input.
 pub struct Engine {
-    config: MeshConfig,
+    pub(super) config: MeshConfig,
+    pub(super) network: NetworkId,
+    pub(super) signer: Signer,
+    id: NodeId,
+    wg_public: WgPublicKey,
+    pub(super) epoch: u64,
+    pub(super) rng: ChaCha8Rng,
+    sealer: Sealer,
+    pub(super) lsdb: Lsdb,
+    pub(super) standing: Standing,
+    pub(super) pins: BTreeMap<usize, NodeId>,
+    pub(super) neighbours: Neighbours,
+    pub(super) statics: Vec<StaticState>,
+    pub(super) timers: Timers,
+    own: OwnRecord,
+    graph: Graph,
+    pub(super) paths: Paths,
+    /// Paths once all holds have run out, while some have not.
+    coming: Option<Paths>,
+    uplinks: BTreeSet<NodeId>,
+    /// Whether pairs outside the graph get direct links.
+    pub(super) direct_on: bool,
+    pub(super) local: LocalNetwork,
+    /// Replay windows of the senders the LSDB knows, each for one epoch.
+    windows: BTreeMap<NodeId, (u64, ReplayWindow)>,
+    /// Last statement of each author: epoch and number.
+    pub(super) statements: BTreeMap<NodeId, (u64, u64)>,
+    /// Number of this node's last statement.
+    pub(super) statement_number: u64,
+    /// Endpoints under which nodes were last reached, from disk until seen again.
+    pub(super) endpoints: BTreeMap<NodeId, std::net::SocketAddr>,
+    pub(super) hint_serial: u64,
+    /// Secret of the tokens that prove underlay addresses.
+    pub(super) token_secret: [u8; 32],
+    tunnel: Option<DesiredTunnel>,
+    system: Option<DesiredSystem>,
+    outputs: VecDeque<Output>,
+    counters: BTreeMap<&'static str, u64>,
+    dirty: Dirty,
+    save_token: u64,
+    save_failed: bool,
+    /// Votes that wait for the disk before they are told.
+    unsaved_votes: Vec<(u64, u64)>,
+    clone_alarms: VecDeque<Time>,
+    ready: bool,
+    leaving: bool,
+    left: bool,
+}
+
+/// What changed since the engine last settled.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dirty {
+    standing: bool,
+    own: bool,
+    graph: bool,
+    plan: bool,
 }
 
 impl Engine {
     /// Makes an engine. `saved` is the last state written by `Output::Save` (a damaged one is ignored with an event);
     /// `seed` feeds all randomness.
     pub fn new(config: MeshConfig, identity: Identity, saved: Option<&[u8]>, seed: [u8; 32], now: Time) -> Self {
-        let _ = (identity, saved, seed, now);
-        Self { config }
+        let network = config.key.network_id();
+        let signer = Signer::new(&identity.seed, network);
+        let id = signer.id();
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let mut token_secret = [0; 32];
+        rng.fill_bytes(&mut token_secret);
+        let statics = config.static_peers.iter().map(StaticState::new).collect();
+        let mut engine = Self {
+            sealer: Sealer::new(config.key.clone(), id, identity.epoch),
+            network,
+            signer,
+            id,
+            wg_public: identity.wg_public,
+            epoch: identity.epoch,
+            rng,
+            lsdb: Lsdb::new(),
+            standing: Standing::default(),
+            pins: BTreeMap::new(),
+            neighbours: Neighbours::default(),
+            statics,
+            timers: Timers::default(),
+            own: OwnRecord::default(),
+            graph: Graph::default(),
+            paths: Paths::new(),
+            coming: None,
+            uplinks: BTreeSet::new(),
+            direct_on: config.direct != DirectMode::Never,
+            local: LocalNetwork::default(),
+            windows: BTreeMap::new(),
+            statements: BTreeMap::new(),
+            statement_number: 0,
+            endpoints: BTreeMap::new(),
+            hint_serial: 0,
+            token_secret,
+            tunnel: None,
+            system: None,
+            outputs: VecDeque::new(),
+            counters: BTreeMap::new(),
+            dirty: Dirty { standing: true, own: true, graph: true, plan: true },
+            save_token: 0,
+            save_failed: false,
+            unsaved_votes: Vec::new(),
+            clone_alarms: VecDeque::new(),
+            ready: false,
+            leaving: false,
+            left: false,
+            config,
+        };
+        let restored = saved.map_or_else(Vec::new, |bytes| engine.restore(now, bytes));
+        engine.timers.set(Timer::Refresh, now + REFRESH);
+        engine.timers.set(Timer::Expire, now + Duration::from_secs(60));
+        engine.timers.set(Timer::Review, now + REVIEW);
+        for index in 0..engine.statics.len() {
+            engine.timers.set(Timer::Join(index), now);
+        }
+        engine.settle(now);
+        engine.seek_again(now, &restored);
+        if engine.config.own_static().is_some() || engine.config.static_peers.is_empty() {
+            engine.announce_ready("static peers need nobody to be reachable");
+        }
+        engine.settle(now);
+        engine
     }
 
     /// This node's identity.
     pub fn id(&self) -> NodeId {
-        NodeId([0; 32])
+        self.id
     }
 
     /// The network this node belongs to.
     pub fn network_id(&self) -> NetworkId {
-        self.config.key.network_id()
+        self.network
     }
 
     /// This node's link address.
-    pub fn link_address(&self) -> std::net::Ipv6Addr {
-        self.id().link_address(&self.network_id())
+    pub fn link_address(&self) -> Ipv6Addr {
+        self.id.link_address(&self.network)
     }
 
     /// A datagram arrived. Junk is counted and dropped.
     pub fn handle_datagram(&mut self, now: Time, via: Via, bytes: &[u8]) {
-        let _ = (now, via, bytes);
+        if self.left {
+            return;
+        }
+        self.receive(now, via, bytes);
+        self.settle(now);
     }
 
     /// The deadline of `next_timeout` has passed.
     pub fn handle_timeout(&mut self, now: Time) {
-        let _ = now;
+        while let Some(timer) = self.timers.take_due(now) {
+            self.ring(now, timer);
+        }
+        self.settle(now);
     }
 
     /// What the tunnel knows of its peers; about once a second and after each handshake.
     pub fn handle_tunnel(&mut self, now: Time, report: TunnelReport) {
-        let _ = (now, report);
+        let keys: BTreeMap<WgPublicKey, NodeId> =
+            self.neighbours.iter().filter_map(|n| Some((self.lsdb.about(&n.id)?.wg_key, n.id))).collect();
+        for peer in report.peers {
+            let Some(id) = keys.get(&peer.public_key) else { continue };
+            if let Some(endpoint) = peer.endpoint
+                && self.neighbours.get(id).is_some_and(|n| n.link.is_up())
+                && self.endpoints.insert(*id, endpoint) != Some(endpoint)
+            {
+                self.save_within(now, Duration::from_secs(1));
+            }
+            let Some(neighbour) = self.neighbours.get_mut(id) else { continue };
+            let before = neighbour.report.as_ref().map_or(0, |report| report.data_packets);
+            if peer.data_packets > before {
+                neighbour.data_at = Some(now);
+            }
+            neighbour.report = Some(peer);
+            self.set_interval(now, *id);
+        }
+        self.settle(now);
     }
 
     /// The machine's addresses, at start and whenever they change.
     pub fn handle_network(&mut self, now: Time, network: LocalNetwork) {
-        let _ = (now, network);
+        let first = self.local == LocalNetwork::default();
+        if self.local == network {
+            return;
+        }
+        self.local = network;
+        self.dirty.own = true;
+        if !first {
+            // Endpoints may have moved: ask every neighbour at once instead of waiting for a link to die.
+            for id in self.neighbours.ids() {
+                if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                    neighbour.link.hurry(now);
+                }
+                self.arm_probe(now, id);
+            }
+            for index in 0..self.statics.len() {
+                self.statics[index].start_over();
+                self.timers.set_no_later(Timer::Join(index), now);
+            }
+        }
+        self.seek_direct(now);
+        self.settle(now);
     }
 
     /// A host name was resolved (empty: it could not be).
     pub fn handle_resolved(&mut self, now: Time, host: &str, addresses: &[IpAddr]) {
-        let _ = (now, host, addresses);
+        for index in 0..self.statics.len() {
+            if self.config.static_peers[index].endpoint.host == host && self.statics[index].resolved(addresses) {
+                self.timers.set_no_later(Timer::Join(index), now);
+            }
+        }
+        self.settle(now);
     }
 
     /// A `Save` ended. `durable` is false when the disk refused.
     pub fn handle_saved(&mut self, now: Time, token: u64, durable: bool) {
-        let _ = (now, token, durable);
+        if !durable && !self.save_failed {
+            let text = "the mesh's state cannot be kept on disk: after a restart this node must discover it anew";
+            self.event(Severity::Warning, EventKind::Storage, "state", text.to_owned());
+        }
+        self.save_failed = !durable;
+        if token == self.save_token {
+            // Without a disk the votes are told all the same: a mesh that cannot settle names is worse than a voter that
+            // may contradict itself after a crash.
+            for summary in std::mem::take(&mut self.unsaved_votes) {
+                self.flood(now, summary, None);
+            }
+        }
+        self.settle(now);
     }
 
     /// A person or a program wants something.
     pub fn handle_command(&mut self, now: Time, command: Command) -> Result<(), CommandError> {
-        let _ = (now, command);
-        Ok(())
+        let result = self.obey(now, command);
+        self.settle(now);
+        result
     }
 
     /// The next thing to do; `None` when all is drained.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// When `handle_timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
-        None
+        self.timers.next()
     }
 
     /// A snapshot for people.
     pub fn view(&self, now: Time) -> View {
-        let _ = now;
-        View { id: self.id(), nodes: Vec::new(), health: Vec::new(), effective_hash: 0, counters: Vec::new() }
+        self.look(now)
+    }
+
+    fn obey(&mut self, now: Time, command: Command) -> Result<(), CommandError> {
+        match command {
+            Command::Leave => self.leave(now),
+            Command::LinkCost { peer, cost } => {
+                let id = self.find_name(&peer)?;
+                let Some(neighbour) = self.neighbours.get_mut(&id) else {
+                    return Err(CommandError::NotNeighbour(peer));
+                };
+                neighbour.cost_set = cost;
+                self.fix_cost(id);
+                let told = cost.map_or_else(|| "is measured again".to_owned(), |cost| format!("is set to {cost}"));
+                self.event(
+                    Severity::Info,
+                    EventKind::Cost,
+                    &peer,
+                    format!("the cost of the link to {peer} {told} by command"),
+                );
+                self.dirty.own = true;
+            }
+            Command::Forget { name } => {
+                let identity = self.find_name(&name)?;
+                if identity == self.id {
+                    return Err(CommandError::Itself);
+                }
+                if self.standing.static_of(&self.id).is_none() {
+                    return Err(CommandError::NotGateway);
+                }
+                let epoch = self.lsdb.version(&identity).map_or(u64::MAX - 1, |version| version.epoch);
+                let item = self.signer.item(Body::Forget(Forget { identity, epoch }));
+                let summary = (item.key().hash(), item.hash());
+                self.lsdb.insert(item, Duration::ZERO, &[], now);
+                self.flood(now, summary, None);
+                self.dirty.standing = true;
+                self.save_within(now, Duration::ZERO);
+                let text =
+                    format!("{name} ({}) is forgotten by command: its name and addresses are free", identity.short());
+                self.event(Severity::Info, EventKind::Identity, &name, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// The identity that goes by `name`: the admitted one, else the one with votes, else any claimant.
+    fn find_name(&self, name: &str) -> Result<NodeId, CommandError> {
+        let named = |id: &&NodeId| self.lsdb.about(id).is_some_and(|about| about.name.as_str() == name);
+        let admitted = self.standing.admitted.iter().find(named).copied();
+        let voted = || {
+            let is_name = |subject: &super::record::Subject| subject.to_string() == format!("name {name}");
+            self.lsdb.votes().find(|(_, vote)| vote.subjects.iter().any(is_name)).map(|(_, vote)| vote.claimant)
+        };
+        let claimed = || self.lsdb.abouts().find(|(_, about)| about.name.as_str() == name).map(|(id, _)| id);
+        admitted.or_else(voted).or_else(claimed).ok_or_else(|| CommandError::UnknownName(name.to_owned()))
+    }
+
+    fn leave(&mut self, now: Time) {
+        if self.leaving {
+            return;
+        }
+        self.leaving = true;
+        self.dirty.own = true;
+        self.settle(now);
+        self.save(now);
+        let alone = self.neighbours.iter().all(|neighbour| neighbour.outbox.is_empty());
+        self.timers.set(Timer::Leave, if alone { now } else { now + LEAVE_WAIT });
+        self.end_leave_early();
+    }
+
+    /// Every neighbour acknowledged: no need to wait longer.
+    fn end_leave_early(&mut self) {
+        if self.leaving && !self.left && self.neighbours.iter().all(|neighbour| neighbour.outbox.is_empty()) {
+            self.left = true;
+            self.timers.stop(Timer::Leave);
+            self.outputs.push_back(Output::Left);
+        }
+    }
+
+    fn ring(&mut self, now: Time, timer: Timer) {
+        match timer {
+            Timer::Join(index) => self.join(now, index),
+            Timer::Probe(id) => self.probe(now, id),
+            Timer::Retransmit(id) => self.retransmit(now, id),
+            Timer::Direct(id) => self.step_direct(now, id),
+            Timer::Confirm(id) => self.make_peer_anew(now, id),
+            Timer::Hold => self.dirty.graph = true,
+            Timer::Review => {
+                self.dirty.own = true;
+                self.timers.set(Timer::Review, now + REVIEW);
+            }
+            Timer::Refresh => {
+                self.own.refresh();
+                self.dirty.own = true;
+                self.timers.set(Timer::Refresh, now + REFRESH);
+            }
+            Timer::Expire => {
+                self.expire(now);
+                self.timers.set(Timer::Expire, now + Duration::from_secs(60));
+            }
+            Timer::Save => self.save(now),
+            Timer::Leave => {
+                if !self.left {
+                    self.left = true;
+                    self.outputs.push_back(Output::Left);
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Time) {
+        for id in self.lsdb.expire(now) {
+            self.neighbours.remove(&id);
+            self.timers.stop(Timer::Probe(id));
+            self.timers.stop(Timer::Retransmit(id));
+            self.timers.stop(Timer::Direct(id));
+            self.windows.remove(&id);
+            self.statements.remove(&id);
+            self.sealer.forget(&id);
+            self.event(
+                Severity::Info,
+                EventKind::Node,
+                &id.short(),
+                format!("{} was not heard of for 24 h", id.short()),
+            );
+            self.dirty.standing = true;
+        }
+    }
+
+    /// Settles in the middle of an input: the tunnel must know a peer before a reply invites its handshake.
+    pub(super) fn settle_before_reply(&mut self, now: Time) {
+        self.settle(now);
+    }
+
+    /// Brings everything that depends on what changed up to date.
+    fn settle(&mut self, now: Time) {
+        // Each round may make work for the next one: a vote changes who holds what, an admission brings an uplink.
+        for _ in 0..8 {
+            if std::mem::take(&mut self.dirty.standing) {
+                self.decide_standing(now);
+            }
+            if std::mem::take(&mut self.dirty.own) {
+                self.choose_uplinks();
+                self.originate(now);
+            }
+            if std::mem::take(&mut self.dirty.graph) {
+                self.find_paths(now);
+            }
+            if !(self.dirty.standing || self.dirty.own || self.dirty.graph) {
+                break;
+            }
+        }
+        if std::mem::take(&mut self.dirty.plan) {
+            self.plan_tunnel();
+            self.plan_system();
+        }
+        self.end_leave_early();
+    }
+
+    fn decide_standing(&mut self, now: Time) {
+        let standing = Standing::compute(&self.config, self.id, &self.lsdb, &self.pins);
+        let before = std::mem::replace(&mut self.standing, standing);
+        for conflict in self.standing.conflicts.clone() {
+            if !before.conflicts.contains(&conflict) {
+                self.count("claims_refused");
+                let severity = if conflict.claimant == self.id { Severity::Error } else { Severity::Warning };
+                self.event(
+                    severity,
+                    EventKind::Refused,
+                    &conflict.claimant_name,
+                    format!("refused: {}", conflict.text),
+                );
+            }
+        }
+        if before.admitted != self.standing.admitted
+            || before.gateways != self.standing.gateways
+            || before.statics != self.standing.statics
+        {
+            self.dirty.graph = true;
+            self.dirty.own = true;
+            self.dirty.plan = true;
+            self.admitted_changed(now, &before);
+        }
+        self.refresh_wanted(now);
+        let votes_count = self.standing.static_of(&self.id).is_some() && !self.leaving;
+        if votes_count {
+            for vote in votes_to_cast(&self.config, self.id, &self.lsdb, &self.standing) {
+                let item = self.signer.item(Body::Vote(vote));
+                self.unsaved_votes.push((item.key().hash(), item.hash()));
+                self.lsdb.insert(item, Duration::ZERO, &[], now);
+                self.dirty.standing = true;
+            }
+            if !self.unsaved_votes.is_empty() {
+                // A vote counts for ever: it must be on disk before anyone hears of it.
+                self.save(now);
+            }
+        }
+    }
+
+    fn admitted_changed(&mut self, now: Time, before: &Standing) {
+        let joined = self.standing.admitted.difference(&before.admitted).filter(|id| **id != self.id);
+        for id in joined.copied().collect::<Vec<NodeId>>() {
+            let name = self.name_of(&id);
+            self.event(Severity::Info, EventKind::Node, &name, format!("{name} is part of the mesh"));
+        }
+        let gone: Vec<NodeId> = before.admitted.difference(&self.standing.admitted).copied().collect();
+        for id in gone {
+            let name = self.name_of(&id);
+            let left = self.lsdb.about(&id).is_some_and(|about| about.left);
+            let why =
+                if left { "left the mesh" } else { "is no longer part of the mesh: its claims are refused or lapsed" };
+            self.event(Severity::Info, EventKind::Node, &name, format!("{name} {why}"));
+            self.disconnect(now, id);
+        }
+        let nodes = self.standing.admitted.len();
+        let was = self.direct_on;
+        self.direct_on = match self.config.direct {
+            DirectMode::Never => false,
+            DirectMode::Always => true,
+            DirectMode::Auto => nodes <= DIRECT_OFF && (was || nodes < DIRECT_ON),
+        };
+        self.seek_direct(now);
+    }
+
+    /// A node left the graph for good: its links end now.
+    fn disconnect(&mut self, now: Time, id: NodeId) {
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        neighbour.outbox.clear();
+        neighbour.direct = super::reach::Direct::default();
+        neighbour.uplink_theirs = false;
+        if neighbour.link.reset(now) == LinkChange::Down {
+            self.link_down(now, id, "it left");
+        }
+        self.timers.stop(Timer::Probe(id));
+        self.dirty.plan = true;
+    }
+
+    fn find_paths(&mut self, now: Time) {
+        let graph = Graph::new(&self.lsdb, &self.standing, now, false);
+        let next = self.lsdb.next_act(now);
+        match next {
+            Some(at) => self.timers.set(Timer::Hold, at),
+            None => self.timers.stop(Timer::Hold),
+        }
+        let coming = next.map(|_| Graph::new(&self.lsdb, &self.standing, now, true).paths(&self.id));
+        if coming != self.coming {
+            self.coming = coming;
+            self.dirty.plan = true;
+        }
+        if graph == self.graph {
+            return;
+        }
+        self.graph = graph;
+        self.count("path_computations");
+        let paths = self.graph.paths(&self.id);
+        let before = std::mem::replace(&mut self.paths, paths);
+        if before != self.paths {
+            self.dirty.plan = true;
+            self.tell_path_changes(&before);
+            self.seek_direct(now);
+        }
+    }
+
+    fn tell_path_changes(&mut self, before: &Paths) {
+        let ids: BTreeSet<NodeId> = before.keys().chain(self.paths.keys()).copied().collect();
+        for id in ids {
+            let (old, new) = (before.get(&id).map(|r| r.next), self.paths.get(&id).map(|r| r.next));
+            if old == new {
+                continue;
+            }
+            self.count("path_changes");
+            let name = self.name_of(&id);
+            let say = |next: Option<NodeId>| match next {
+                None => "unreachable".to_owned(),
+                Some(next) if next == id => "direct".to_owned(),
+                Some(next) => format!("through {}", self.name_of(&next)),
+            };
+            let text = format!("{name}: {} (was {}), shortest path of the link-state database", say(new), say(old));
+            self.event(Severity::Info, EventKind::Path, &name, text);
+        }
+    }
+
+    // Sending.
+
+    /// Where datagrams for a neighbour go inside the tunnel.
+    pub(super) fn tunnel_address(&self, id: &NodeId) -> Option<Destination> {
+        let port = self.lsdb.about(id)?.admin_port;
+        let address = self.neighbours.get(id)?.link_address;
+        Some(Destination::Tunnel(SocketAddrV6::new(address, port, 0, 0)))
+    }
+
+    /// Where control datagrams for a neighbour go now: inside the tunnel where it stands, else to the underlay address
+    /// that echoed a challenge.
+    pub(super) fn transport(&self, now: Time, id: &NodeId) -> Option<Destination> {
+        let neighbour = self.neighbours.get(id)?;
+        if neighbour.hears_tunnel(now) {
+            return self.tunnel_address(id);
+        }
+        neighbour.underlay.map(Destination::Underlay)
+    }
+
+    pub(super) fn send(&mut self, message: &Message, to: &NodeId, destination: Destination) {
+        let epoch = self.lsdb.version(to).map_or(0, |version| version.epoch);
+        let bytes = self.sealer.seal(message, Some((to, epoch)), &mut self.rng);
+        self.push_datagram(destination, bytes);
+    }
+
+    /// Sends to whoever sits at an address.
+    pub(super) fn send_to_anyone(&mut self, message: &Message, destination: Destination) {
+        let bytes = self.sealer.seal(message, None, &mut self.rng);
+        self.push_datagram(destination, bytes);
+    }
+
+    fn push_datagram(&mut self, to: Destination, bytes: Vec<u8>) {
+        self.count("datagrams_sent");
+        self.outputs.push_back(Output::Send { to, bytes });
+    }
+
+    // Small things that every part needs.
+
+    pub(super) fn push_output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(super) fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_default() += 1;
+    }
+
+    pub(super) fn event(&mut self, severity: Severity, kind: EventKind, subject: &str, text: String) {
+        self.outputs.push_back(Output::Event(Event { severity, kind, subject: subject.to_owned(), text }));
+    }
+
+    /// A number in 0..1.
+    pub(super) fn jitter(&mut self) -> f64 {
+        f64::from(self.rng.next_u32()) / f64::from(u32::MAX)
+    }
+
+    /// What people call a node.
+    pub(super) fn name_of(&self, id: &NodeId) -> String {
+        super::view::display_name(self.lsdb.about(id).map(|about| &about.name), id)
+    }
+
+    fn announce_ready(&mut self, why: &str) {
+        if !self.ready {
+            self.ready = true;
+            let name = self.config.name.to_string();
+            self.event(Severity::Info, EventKind::Ready, &name, format!("ready: {why}"));
+        }
+    }
+
+    pub(super) fn mark_plan(&mut self) {
+        self.dirty.plan = true;
+    }
+
+    pub(super) fn mark_standing(&mut self) {
+        self.dirty.standing = true;
+    }
+
+    pub(super) fn is_adjacent(&self, id: &NodeId) -> bool {
+        self.graph.edge(&self.id, id).is_some()
+    }
+
+    /// An item was stored: what follows from it. `before` and `epoch` are of the author's former fragment 0.
+    pub(super) fn stored(&mut self, now: Time, key: &Key, before: Option<About>, epoch: Option<u64>) {
+        match key {
+            Key::Node(id, fragment) => {
+                self.dirty.graph = true;
+                self.sealer.remember(*id);
+                if *fragment > 0 {
+                    return;
+                }
+                let Some(about) = self.lsdb.about(id).cloned() else { return };
+                if before.as_ref() != Some(&about) {
+                    self.dirty.standing = true;
+                    self.dirty.plan = true;
+                }
+                let new_epoch = self.lsdb.version(id).map(|version| version.epoch);
+                if epoch.is_some() && epoch != new_epoch {
+                    self.restarted(now, *id);
+                }
+                if before.is_none() {
+                    self.save_within(now, Duration::from_secs(2));
+                }
+            }
+            Key::Vote(..) | Key::Forget(..) => {
+                self.dirty.standing = true;
+                self.save_within(now, Duration::from_secs(2));
+            }
+        }
+    }
+
+    /// A node's record shows a new start: what its former start proved is void.
+    fn restarted(&mut self, now: Time, id: NodeId) {
+        self.windows.remove(&id);
+        let name = self.name_of(&id);
+        self.event(Severity::Info, EventKind::Node, &name, format!("{name} started anew"));
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        neighbour.outbox.clear();
+        neighbour.reconciled = None;
+        let change = neighbour.link.reset(now);
+        self.link_changed(now, id, change);
+        self.end_direct(now, id, "it started anew");
+        self.timers.set(Timer::Confirm(id), now + CONFIRM_WAIT);
+        self.arm_probe(now, id);
+    }
+
+    /// A neighbour's new start did not show inside the tunnel: its clock may have gone back.
+    fn make_peer_anew(&mut self, now: Time, id: NodeId) {
+        let Some(neighbour) = self.neighbours.get_mut(&id).filter(|neighbour| !neighbour.link.is_up()) else { return };
+        neighbour.generation += 1;
+        neighbour.link.hurry(now);
+        self.dirty.plan = true;
+        self.settle(now);
+        self.probe(now, id);
+    }
+
+    /// An item of `author` was one too many.
+    pub(super) fn refused_item(&mut self, author: NodeId) {
+        let name = author.short();
+        self.event(
+            Severity::Warning,
+            EventKind::Refused,
+            &name,
+            format!("refused: an item of {name} is one too many or too old"),
+        );
+    }
+
+    /// This node's own item came back from the network.
+    pub(super) fn heard_own_item(&mut self, now: Time, item: &Item) -> super::record::Insert {
+        use super::record::Insert;
+        let Some(stored) = self.lsdb.get(&item.key()) else {
+            // From a former life: a vote or a fragment that this start does not know. Votes are ours for ever.
+            if !item.is_signed(&self.network) {
+                return Insert::Refused;
+            }
+            if matches!(item.body(), Body::Node(_)) {
+                return self.outlive(now, item);
+            }
+            let result = self.lsdb.insert(item.clone(), Duration::ZERO, &[], now);
+            self.dirty.standing = true;
+            return result;
+        };
+        if stored.item.hash() == item.hash() {
+            return Insert::Known;
+        }
+        if stored.item.order() > item.order() {
+            return Insert::Old;
+        }
+        if !item.is_signed(&self.network) {
+            return Insert::Refused;
+        }
+        match item.body() {
+            Body::Node(_) => self.outlive(now, item),
+            _ => self.lsdb.insert(item.clone(), Duration::ZERO, &[], now),
+        }
+    }
+
+    /// Someone tells a newer record of this node than this node itself: jump above it, unless that happens too often.
+    fn outlive(&mut self, now: Time, item: &Item) -> super::record::Insert {
+        use super::record::Insert;
+        let Body::Node(record) = item.body() else { return Insert::Refused };
+        if record.fragment > 0 && record.version.epoch < self.epoch {
+            return Insert::Old;
+        }
+        self.clone_alarms.retain(|at| now.since(*at).as_secs() < 60);
+        if self.clone_alarms.len() >= 3 {
+            if self.clone_alarms.len() == 3 {
+                self.clone_alarms.push_back(now);
+                let text = "another machine uses this node's identity (a copied state directory?): stop one of them \
+                            and remove its state directory";
+                self.event(Severity::Error, EventKind::Identity, "identity", text.to_owned());
+            }
+            return Insert::Refused;
+        }
+        self.clone_alarms.push_back(now);
+        if record.version.epoch > self.epoch {
+            self.epoch = record.version.epoch + 1;
+            self.sealer.set_epoch(self.epoch);
+            self.save_within(now, Duration::ZERO);
+        }
+        self.own.jump(record.version.seq);
+        self.dirty.own = true;
+        Insert::Old
     }
 }

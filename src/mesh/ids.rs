@@ -25,6 +25,11 @@ impl NodeId {
         Ipv6Addr::from(octets)
     }
 
+    /// The order in which identities win a tie: a hash, so that nobody is first by the look of the key alone.
+    pub fn rank(&self) -> [u8; 32] {
+        Sha256::new().chain_update(b"wgnet rank").chain_update(self.0).finalize().into()
+    }
+
     /// The first 8 hexadecimal digits: enough for people to tell nodes apart.
     pub fn short(&self) -> String {
         self.0[..4].iter().map(|b| format!("{b:02x}")).collect()

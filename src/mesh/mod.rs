@@ -12,7 +12,15 @@
 pub mod config;
 pub mod engine;
 pub mod event;
+mod flood;
 pub mod ids;
 pub mod io;
+pub mod link;
+pub mod path;
+mod reach;
+pub mod record;
 pub mod time;
+mod timer;
+pub mod trust;
 pub mod view;
+pub mod wire;

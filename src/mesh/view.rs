@@ -30,6 +30,8 @@ pub struct View {
     pub health: Vec<HealthLine>,
     /// A hash of the effective LSDB: equal on two nodes when they must have equal tables (invariant I1).
     pub effective_hash: u64,
+    /// Whether this node forwards for others.
+    pub gateway: bool,
     /// Counters since the start, by name (`wgnet_` is prefixed in metrics).
     pub counters: Vec<(&'static str, u64)>,
 }

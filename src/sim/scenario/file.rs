@@ -291,8 +291,8 @@ fn convert_node(raw: RawNode) -> Node {
         class: raw.class,
         start: raw.start.0,
         reaches: raw.reaches,
-        wg_port: raw.wg_port.unwrap_or(WG_PORT_BASE + u16::from(octet)),
-        admin_port: raw.admin_port.unwrap_or(ADMIN_PORT_BASE + u16::from(octet)),
+        wg_port: raw.wg_port.unwrap_or_else(|| WG_PORT_BASE + u16::from(octet)),
+        admin_port: raw.admin_port.unwrap_or_else(|| ADMIN_PORT_BASE + u16::from(octet)),
         claims: raw.claims,
     }
 }
@@ -341,7 +341,11 @@ fn convert_flow(raw: RawFlow, events: &[Event]) -> Result<Flow, String> {
             return Err("a limit needs `lost` or `outage`".to_owned());
         }
         let origin = limit.after.as_deref().map_or(Ok(Duration::ZERO), |label| labelled(events, label))?;
-        let from = limit.from.map_or(if limit.after.is_some() { origin } else { raw.start }, |from| origin + from);
+        let from = match (limit.from, &limit.after) {
+            (Some(from), _) => origin + from,
+            (None, Some(_)) => origin,
+            (None, None) => raw.start,
+        };
         let until = limit.until.map_or(raw.stop, |until| origin + until);
         limits.push(Limit { from, until, lost: limit.lost, outage: limit.outage });
     }

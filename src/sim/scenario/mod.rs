@@ -15,6 +15,7 @@ mod check;
 mod file;
 mod network_file;
 mod quantity;
+pub mod runner;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use crate::mesh::config::{Class, DirectMode};
 use crate::mesh::ids::Name;
 
+pub use file::ScenarioError;
 pub use network_file::network_key;
 pub use quantity::{Nodes, Pairs};
 
@@ -363,7 +365,7 @@ pub enum Condition {
     /// Pings (1 try each 100 ms or faster, answer within 1 s) from each to each are answered: every pair at least once
     /// after `since`, and from then on during `hold` all that are sent (one a second).
     Reachable(Pairs),
-    /// No ping is answered.
+    /// No ping that is sent `within` after `since` or later, during `hold` (at least 1 s), is answered.
     Unreachable(Pairs),
     /// `status` on each `from` shows this path to each `to`.
     Path(PathIs),

@@ -1,0 +1,254 @@
+//! Links and neighbours: which ones this node seeks, asks, counts on.
+
+use std::collections::BTreeSet;
+
+use super::super::config::Class;
+use super::super::event::{EventKind, Severity};
+use super::super::ids::NodeId;
+use super::super::io::EndpointHint;
+use super::super::link::{ACTIVE_INTERVAL, IDLE_INTERVAL, LinkChange, Probe};
+use super::super::record::Key;
+use super::super::time::Time;
+use super::super::timer::Timer;
+use super::super::wire::{Hello, Message};
+use super::{ACTIVE_FOR, Engine, MAX_UPLINKS, Neighbour};
+use std::time::Duration;
+
+impl Engine {
+    /// Sets the interval of questions by what the link carries.
+    pub(super) fn set_interval(&mut self, now: Time, id: NodeId) {
+        let both_gateways = self.standing.is_gateway(&self.id) && self.standing.is_gateway(&id);
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let active = both_gateways || neighbour.data_at.is_some_and(|at| now.since(at) < ACTIVE_FOR);
+        neighbour.link.set_interval(if active { ACTIVE_INTERVAL } else { IDLE_INTERVAL }, now);
+        self.arm_probe(now, id);
+    }
+
+    /// Sets the timer of a neighbour's next question.
+    pub(in super::super) fn arm_probe(&mut self, now: Time, id: NodeId) {
+        let Some(neighbour) = self.neighbours.get(&id) else { return };
+        let installed = self.standing.admitted.contains(&id) && self.standing.admitted.contains(&self.id);
+        let seeks =
+            neighbour.link.is_up() || neighbour.wanted || neighbour.hint.is_some() && neighbour.link.attempts() < 60;
+        if installed && seeks && !self.left {
+            self.timers.set(Timer::Probe(id), neighbour.link.next().max(now));
+        } else {
+            self.timers.stop(Timer::Probe(id));
+        }
+    }
+
+    pub(super) fn probe(&mut self, now: Time, id: NodeId) {
+        let jitter = self.jitter();
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let (change, probe) = neighbour.link.poll(now, jitter);
+        if change == LinkChange::Down {
+            self.link_down(now, id, "its echoes stopped");
+        }
+        if let Some(probe) = probe {
+            self.try_next_endpoint(now, id);
+            self.send_hello(now, id, probe);
+        }
+        self.arm_probe(now, id);
+    }
+
+    pub(super) fn send_hello(&mut self, now: Time, id: NodeId, probe: Probe) {
+        let own = Key::Node(self.id, 0);
+        let Some(neighbour) = self.neighbours.get(&id) else { return };
+        let tells_item =
+            !neighbour.link.is_up() || neighbour.link.up_since().is_some_and(|at| now.since(at).as_millis() < 500);
+        let hello = Hello {
+            seq: probe.seq,
+            echo: probe.echo,
+            wants_reply: probe.wants_reply,
+            uplink: self.is_uplink(&id),
+            switched: neighbour.direct.switched(),
+            digest: self.lsdb.digest(),
+            item: if tells_item { self.lsdb.get(&own).map(|stored| stored.carried(now)) } else { None },
+        };
+        let to = self.tunnel_address(&id);
+        self.count("hellos_sent");
+        if let Some(to) = to {
+            self.send(&Message::Hello(hello), &id, to);
+        }
+    }
+
+    pub(super) fn link_changed(&mut self, now: Time, id: NodeId, change: LinkChange) {
+        match change {
+            LinkChange::None => {}
+            LinkChange::Up => self.link_up(now, id),
+            LinkChange::Down => self.link_down(now, id, "it started anew"),
+        }
+    }
+
+    pub(super) fn link_up(&mut self, now: Time, id: NodeId) {
+        let name = self.name_of(&id);
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        neighbour.reconciled = None;
+        neighbour.outbox.clear();
+        let rtt = neighbour.link.cost.rtt().unwrap_or_default();
+        let text = format!(
+            "the link to {name} is up: echoes in both directions, round trip {:.1} ms",
+            rtt.as_secs_f64() * 1e3
+        );
+        self.event(Severity::Info, EventKind::Link, &name, text);
+        self.fix_cost(id);
+        self.set_interval(now, id);
+        self.timers.stop(Timer::Confirm(id));
+        self.dirty.own = true;
+        self.dirty.plan = true;
+        self.announce_ready("the first link is up");
+        self.save_within(now, Duration::from_secs(1));
+        if let Some(index) = self.standing.static_of(&id) {
+            self.timers.stop(Timer::Join(index));
+            self.statics[index].start_over();
+        }
+        self.timers.set_no_later(Timer::Direct(id), now);
+    }
+
+    pub(super) fn link_down(&mut self, now: Time, id: NodeId, why: &str) {
+        let name = self.name_of(&id);
+        self.event(Severity::Warning, EventKind::Link, &name, format!("the link to {name} is down: {why}"));
+        self.count("links_lost");
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        neighbour.outbox.clear();
+        neighbour.uplink_theirs = false;
+        self.uplinks.remove(&id);
+        self.timers.stop(Timer::Retransmit(id));
+        self.end_direct(now, id, "the link is dead");
+        self.dirty.own = true;
+        self.dirty.plan = true;
+        if let Some(index) = self.standing.static_of(&id) {
+            self.statics[index].start_over();
+            self.timers.set_no_later(Timer::Join(index), now);
+        }
+        self.refresh_wanted(now);
+    }
+
+    /// A cost from the network file or from a command, in place of the measured one.
+    pub(super) fn fix_cost(&mut self, id: NodeId) {
+        let file = self.standing.static_of(&id).and_then(|index| self.config.static_peers[index].cost);
+        if let Some(neighbour) = self.neighbours.get_mut(&id) {
+            let cost = neighbour.cost_set.or(file);
+            neighbour.link.cost.fix(cost);
+        }
+    }
+
+    /// Whether this node counts the link to `id` as one of its links, or would if it were up.
+    pub(super) fn is_uplink(&self, id: &NodeId) -> bool {
+        let (me, other) = (self.standing.is_gateway(&self.id), self.standing.is_gateway(id));
+        match (me, other) {
+            (true, true) => true,
+            (false, true) => self.uplinks.contains(id) || self.uplinks.len() < self.max_uplinks(),
+            // A gateway leaves it to the leaf.
+            (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.uplink_theirs),
+            (false, false) => false,
+        }
+    }
+
+    pub(super) fn max_uplinks(&self) -> usize {
+        if self.config.class == Class::Mobile { 1 } else { MAX_UPLINKS }
+    }
+
+    /// A leaf's uplinks: those it has, and the cheapest others while there is room.
+    pub(super) fn choose_uplinks(&mut self) {
+        let is_leaf = !self.standing.is_gateway(&self.id);
+        let usable = |id: &NodeId| {
+            is_leaf && self.standing.is_gateway(id) && self.neighbours.get(id).is_some_and(|n| n.link.is_up())
+        };
+        let kept: BTreeSet<NodeId> = self.uplinks.iter().filter(|id| usable(id)).copied().collect();
+        let mut others: Vec<(u32, NodeId)> = self
+            .neighbours
+            .iter()
+            .filter(|n| usable(&n.id) && !kept.contains(&n.id))
+            .map(|n| (n.link.cost.measured(), n.id))
+            .collect();
+        others.sort_unstable();
+        self.uplinks = kept;
+        let room = self.max_uplinks().saturating_sub(self.uplinks.len());
+        self.uplinks.extend(others.into_iter().take(room).map(|(_, id)| id));
+    }
+
+    /// Which neighbours this node seeks by itself.
+    pub(super) fn refresh_wanted(&mut self, now: Time) {
+        let gateway = self.standing.is_gateway(&self.id);
+        let up = self.uplinks.len();
+        for (index, id) in self.standing.statics.clone() {
+            if id == self.id || !self.standing.admitted.contains(&id) {
+                continue;
+            }
+            let wanted =
+                gateway || (self.standing.is_gateway(&id) && (up < self.max_uplinks() || self.uplinks.contains(&id)));
+            if wanted {
+                self.ensure_neighbour(now, id);
+            }
+            let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
+            neighbour.wanted = wanted || neighbour.direct.is_on();
+            if wanted && neighbour.hint.is_none() {
+                self.hint_static(now, index, id);
+            }
+            self.arm_probe(now, id);
+        }
+        // Gateways that the file does not list (policy `any`) are sought at the endpoints of their records.
+        let unlisted = |id: &&NodeId| **id != self.id && self.standing.static_of(id).is_none();
+        for id in self.standing.gateways.iter().filter(unlisted).copied().collect::<Vec<NodeId>>() {
+            let room = gateway || up < self.max_uplinks() || self.uplinks.contains(&id);
+            if room && !self.usable_endpoints(&id).is_empty() {
+                self.ensure_neighbour(now, id);
+                let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
+                neighbour.wanted = true;
+                if neighbour.hint.is_none() {
+                    self.hint_record(now, id, 0);
+                }
+                self.arm_probe(now, id);
+            }
+        }
+    }
+
+    /// Makes a neighbour of a node that the LSDB knows.
+    pub(in super::super) fn ensure_neighbour(&mut self, now: Time, id: NodeId) {
+        if id == self.id || self.neighbours.get(&id).is_some() || self.lsdb.about(&id).is_none() {
+            return;
+        }
+        let mut neighbour = Neighbour::new(id, id.link_address(&self.network), now);
+        if let Some(endpoint) = self.endpoints.get(&id) {
+            self.hint_serial += 1;
+            neighbour.hint = Some(EndpointHint { address: *endpoint, serial: self.hint_serial });
+        }
+        self.neighbours.insert(neighbour);
+        self.fix_cost(id);
+        self.dirty.plan = true;
+    }
+
+    /// After a restart: seek the nodes that were neighbours before.
+    pub(super) fn seek_again(&mut self, now: Time, restored: &[NodeId]) {
+        for id in restored {
+            if self.standing.admitted.contains(id) {
+                self.ensure_neighbour(now, *id);
+                self.arm_probe(now, *id);
+            }
+        }
+    }
+
+    /// Whether this node wants a link to static peer number `index`.
+    pub(in super::super) fn seeks_static(&self, index: usize) -> bool {
+        let known = self.standing.statics.get(&index);
+        self.standing.is_gateway(&self.id) || known.is_none_or(|id| self.seeks_node(id))
+    }
+
+    /// Whether this node wants a link to `id` for the graph.
+    pub(in super::super) fn seeks_node(&self, id: &NodeId) -> bool {
+        let gateway = self.standing.is_gateway(id);
+        match self.standing.is_gateway(&self.id) {
+            true => gateway || self.standing.static_of(id).is_some(),
+            false => gateway && (self.uplinks.contains(id) || self.uplinks.len() < self.max_uplinks()),
+        }
+    }
+
+    /// Whether the link to `id` belongs into the graph as soon as it is up.
+    pub(in super::super) fn is_graph_link(&self, id: &NodeId) -> bool {
+        match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
+            (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.uplink_theirs),
+            _ => self.seeks_node(id),
+        }
+    }
+}

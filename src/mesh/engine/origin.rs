@@ -1,0 +1,231 @@
+//! What this node says of itself: its own record, told anew whenever it changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::super::config::GatewayPolicy;
+use super::super::ids::NodeId;
+use super::super::path::ALGORITHM;
+use super::super::record::{About, Body, LinkAdvert, NodeRecord, ShortId, Version, Was, grant_of};
+use super::super::time::Time;
+use super::super::trust::may_forward;
+use super::Engine;
+
+/// How long a link's change is on hold: long enough for the record to reach every node first.
+const HOLD: Duration = Duration::from_secs(2);
+
+/// The state of the own record between its versions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnRecord {
+    seq: u64,
+    about: Option<About>,
+    adverts: BTreeMap<NodeId, Advert>,
+    /// Fragments told so far in this start.
+    told: BTreeSet<u8>,
+    again: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Advert {
+    cost: u32,
+    was: Was,
+    acts: Time,
+    fragment: u8,
+}
+
+impl OwnRecord {
+    /// Tell everything again, with a fresh age.
+    pub(super) fn refresh(&mut self) {
+        self.again = true;
+    }
+
+    /// Tell everything again, above `seq`.
+    pub(super) fn jump(&mut self, seq: u64) {
+        self.seq = self.seq.max(seq) + 1;
+        self.again = true;
+    }
+}
+
+impl Engine {
+    /// Tells what changed since the record was last told.
+    pub(super) fn originate(&mut self, now: Time) {
+        let mut changed = self.update_adverts(now);
+        let about = self.about_self();
+        let again = std::mem::take(&mut self.own.again);
+        if again {
+            changed.extend(self.own.told.iter().copied());
+        }
+        if self.own.about.as_ref() != Some(&about) || again {
+            changed.insert(0);
+            self.dirty.standing = true;
+        }
+        self.own.about = Some(about);
+        for fragment in changed {
+            self.tell(now, fragment);
+        }
+    }
+
+    fn tell(&mut self, now: Time, fragment: u8) {
+        self.own.seq += 1;
+        self.own.told.insert(fragment);
+        let mut links: Vec<(LinkAdvert, u16)> = Vec::new();
+        for (id, advert) in self.own.adverts.iter().filter(|(_, advert)| advert.fragment == fragment) {
+            let link = LinkAdvert { to: ShortId::from(id), cost: advert.cost, was: advert.was };
+            links.push((link, u16::try_from(advert.acts.since(now).as_millis()).unwrap_or(u16::MAX)));
+        }
+        links.sort_by_key(|(link, _)| link.to);
+        let holds: Vec<u16> = links.iter().map(|(_, hold)| *hold).collect();
+        let record = NodeRecord {
+            fragment,
+            version: Version { epoch: self.epoch, seq: self.own.seq },
+            about: if fragment == 0 { self.own.about.clone() } else { None },
+            links: links.into_iter().map(|(link, _)| link).collect(),
+        };
+        let item = self.signer.item(Body::Node(record));
+        let summary = (item.key().hash(), item.hash());
+        self.lsdb.insert(item, Duration::ZERO, &holds, now);
+        self.count("records_told");
+        self.flood(now, summary, None);
+        self.dirty.graph = true;
+    }
+
+    /// Compares the links that shall be advertised with those that are. Returns the fragments that changed.
+    fn update_adverts(&mut self, now: Time) -> BTreeSet<u8> {
+        let mut links: BTreeMap<NodeId, u32> = BTreeMap::new();
+        let wanted: Vec<NodeId> = self
+            .neighbours
+            .iter()
+            .filter(|n| n.link.is_up() && self.standing.admitted.contains(&n.id) && self.is_advertised(&n.id))
+            .map(|n| n.id)
+            .collect();
+        let only_one = wanted.len() == 1;
+        for id in wanted {
+            let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
+            // A node's last link is better flapping than not there.
+            if only_one || !neighbour.link.damping.is_suppressed(now) {
+                links.insert(id, neighbour.link.cost.advertise(now));
+            }
+        }
+        if self.leaving {
+            links.clear();
+        }
+        let mut changed = BTreeSet::new();
+        let adverts = &mut self.own.adverts;
+        adverts.retain(|id, advert| {
+            let stays = links.contains_key(id);
+            if !stays {
+                changed.insert(advert.fragment);
+            }
+            stays
+        });
+        for (id, cost) in links {
+            match adverts.get_mut(&id) {
+                Some(advert) => {
+                    if advert.cost == cost {
+                        continue;
+                    }
+                    if advert.acts <= now {
+                        advert.was = Was::Cost(advert.cost);
+                    }
+                    advert.cost = cost;
+                    advert.acts = now + HOLD;
+                    changed.insert(advert.fragment);
+                }
+                None => {
+                    // An edge between two parts that had no path cannot move any path that is in use: it acts at once.
+                    let joins = !self.paths.contains_key(&id);
+                    let (was, acts) = if joins { (Was::Settled, now) } else { (Was::Absent, now + HOLD) };
+                    let Some(fragment) = fragment_with_room(adverts) else { continue };
+                    adverts.insert(id, Advert { cost, was, acts, fragment });
+                    changed.insert(fragment);
+                }
+            }
+        }
+        changed
+    }
+
+    /// Whether this node lists its link to `id` in its record.
+    fn is_advertised(&self, id: &NodeId) -> bool {
+        match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
+            (true, true) => true,
+            (false, true) => self.uplinks.contains(id),
+            (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.uplink_theirs),
+            (false, false) => false,
+        }
+    }
+
+    fn about_self(&self) -> About {
+        let config = &self.config;
+        let own_static = config.own_static();
+        let gateway = own_static.is_some_and(|peer| may_forward(config, peer))
+            || (config.gateways == GatewayPolicy::Any && config.offer_gateway);
+        let mut grants: Vec<u32> = config
+            .static_peers
+            .iter()
+            .filter(|peer| gateway && may_forward(config, peer))
+            .map(|peer| grant_of(&peer.addresses[0]))
+            .collect();
+        grants.sort_unstable();
+        grants.dedup();
+        grants.truncate(NodeRecord::MAX_GRANTS);
+        About {
+            name: config.name.clone(),
+            addresses: config.addresses.clone(),
+            wg_key: self.wg_public,
+            wg_port: config.wg_port,
+            admin_port: config.admin_port,
+            gateway,
+            class: config.class,
+            left: self.leaving,
+            algorithm: ALGORITHM,
+            file: self.file_hash(),
+            grants,
+            grants_any: gateway && config.gateways == GatewayPolicy::Any,
+            endpoints: self.own_endpoints(),
+        }
+    }
+
+    /// Where this node may be reached: its static endpoint, then its public addresses, then its private ones.
+    fn own_endpoints(&self) -> Vec<SocketAddr> {
+        let config = &self.config;
+        let named =
+            config.own_static().and_then(|peer| Some((peer.endpoint.host.parse::<IpAddr>().ok()?, peer.endpoint.port)));
+        let mut local: Vec<IpAddr> = self
+            .local
+            .addresses
+            .iter()
+            .map(|local| local.address)
+            .filter(|address| !config.addresses.contains(address))
+            .collect();
+        local.sort_by_key(|address| (!super::super::reach::is_public(address), *address));
+        let endpoints = named.into_iter().chain(local.into_iter().map(|address| (address, config.wg_port)));
+        let mut endpoints: Vec<SocketAddr> = endpoints.map(SocketAddr::from).collect();
+        let mut seen = BTreeSet::new();
+        endpoints.retain(|endpoint| seen.insert(*endpoint));
+        endpoints.truncate(NodeRecord::MAX_ENDPOINTS);
+        endpoints
+    }
+
+    /// What must be equal in the network files of all nodes, as one number.
+    fn file_hash(&self) -> u32 {
+        let config = &self.config;
+        let mut lines: Vec<String> = config.subnets.iter().map(|net| format!("subnet {}", net.trunc())).collect();
+        lines.extend(
+            config.static_peers.iter().map(|peer| format!("peer {:?} {}", peer.addresses, may_forward(config, peer))),
+        );
+        lines.push(format!("gateways {:?}", config.gateways));
+        lines.sort();
+        let digest = Sha256::digest(lines.join("\n"));
+        u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]).max(1)
+    }
+}
+
+/// The first fragment that can take one more link. A link keeps its fragment, so that adding one never moves another:
+/// for a moment it would be missing, and a missing link acts at once.
+fn fragment_with_room(adverts: &BTreeMap<NodeId, Advert>) -> Option<u8> {
+    let used = |fragment: u8| adverts.values().filter(|advert| advert.fragment == fragment).count();
+    (0..NodeRecord::MAX_FRAGMENTS).find(|fragment| used(*fragment) < NodeRecord::max_links(*fragment))
+}

@@ -1,0 +1,92 @@
+//! From paths to what tunnel and system shall be.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::ids::{NodeId, host_prefix};
+use super::super::io::{DesiredPeer, DesiredSystem, DesiredTunnel, Output};
+use super::Engine;
+
+/// WireGuard's persistent keepalive towards nodes that this node seeks, in seconds: less than the 30 s after which home
+/// routers forget a mapping (IMC 2010). Hellos come more often; it matters while the daemon is away.
+const KEEPALIVE: u16 = 25;
+
+impl Engine {
+    /// Which peer owns the prefixes of each node, and which others may send from them for now.
+    pub(super) fn plan_tunnel(&mut self) {
+        let mut peers: BTreeMap<NodeId, DesiredPeer> = BTreeMap::new();
+        let me_admitted = self.standing.admitted.contains(&self.id);
+        for neighbour in self.neighbours.iter() {
+            let Some(about) = self.lsdb.about(&neighbour.id).filter(|_| me_admitted) else { continue };
+            if !self.standing.admitted.contains(&neighbour.id) || about.wg_key == self.wg_public {
+                continue;
+            }
+            peers.insert(
+                neighbour.id,
+                DesiredPeer {
+                    public_key: about.wg_key,
+                    link: neighbour.link_address,
+                    endpoint: neighbour.hint,
+                    keepalive: neighbour.wanted.then_some(KEEPALIVE),
+                    allowed: vec![host_prefix(IpAddr::V6(neighbour.link_address))],
+                    accept: Vec::new(),
+                    generation: neighbour.generation,
+                },
+            );
+        }
+        for id in self.standing.admitted.iter().filter(|id| **id != self.id) {
+            let Some(about) = self.lsdb.about(id) else { continue };
+            let prefixes: Vec<IpNet> = about.addresses.iter().map(|address| host_prefix(*address)).collect();
+            let (owner, accept) = self.owners(id);
+            if let Some(peer) = owner.and_then(|owner| peers.get_mut(&owner)) {
+                peer.allowed.extend(prefixes.iter().copied());
+            }
+            for also in accept {
+                if let Some(peer) = peers.get_mut(&also) {
+                    peer.accept.extend(prefixes.iter().copied());
+                }
+            }
+        }
+        let mut peers: Vec<DesiredPeer> = peers.into_values().collect();
+        peers.sort_by_key(|peer| peer.public_key);
+        let desired = DesiredTunnel { peers, forward: self.standing.is_gateway(&self.id) };
+        if self.tunnel.as_ref() != Some(&desired) {
+            self.tunnel = Some(desired.clone());
+            // Before anything that was decided to be sent: a datagram may need the peer that this makes.
+            self.outputs.retain(|output| !matches!(output, Output::Tunnel(_)));
+            self.outputs.push_front(Output::Tunnel(desired));
+        }
+    }
+
+    /// The neighbour that packets for `id` go to, and further ones that packets from it may come from.
+    pub(super) fn owners(&self, id: &NodeId) -> (Option<NodeId>, Vec<NodeId>) {
+        let routed = self.paths.get(id).map(|route| route.next);
+        let coming = self.coming.as_ref().and_then(|paths| paths.get(id)).map(|route| route.next);
+        let direct = self.neighbours.get(id).map(|neighbour| &neighbour.direct);
+        let (owner, mut accept) = match direct {
+            // The gateway path stays beneath: the other end may fall back to it at any moment.
+            Some(direct) if direct.is_active() => (Some(*id), vec![routed, coming]),
+            Some(direct) if direct.is_agreeing() => (routed, vec![coming, Some(*id)]),
+            _ => (routed, vec![coming]),
+        };
+        accept.retain(|also| also.is_some() && *also != owner);
+        accept.dedup();
+        (owner, accept.into_iter().flatten().collect())
+    }
+
+    pub(super) fn plan_system(&mut self) {
+        let link_network = IpNet::V6(self.network.link_network());
+        let mut addresses = self.config.addresses.clone();
+        addresses.push(IpAddr::V6(self.link_address()));
+        let mut routes: Vec<IpNet> = self.config.subnets.iter().map(IpNet::trunc).collect();
+        routes.push(link_network);
+        let desired =
+            DesiredSystem { addresses, routes, mtu: self.config.mtu, forwarding: self.standing.is_gateway(&self.id) };
+        if self.system.as_ref() != Some(&desired) {
+            self.system = Some(desired.clone());
+            self.outputs.push_back(Output::System(desired));
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What the engine shows of itself.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::super::event::Severity;
+use super::super::ids::{NodeId, host_prefix};
+use super::super::path::{ALGORITHM, Paths};
+use super::super::time::Time;
+use super::super::view::{HealthLine, NodeView, PathKind, View};
+use super::Engine;
+
+impl Engine {
+    pub(super) fn look(&self, now: Time) -> View {
+        let others = self.alternatives();
+        let mut nodes: Vec<NodeView> = self
+            .lsdb
+            .abouts()
+            .filter(|(id, about)| *id != self.id && !about.left)
+            .map(|(id, _)| self.look_at(now, id, &others))
+            .collect();
+        nodes.extend(self.silent_statics());
+        nodes.sort_by(|a, b| (&a.addresses, &a.name).cmp(&(&b.addresses, &b.name)));
+        View {
+            id: self.id,
+            nodes,
+            health: self.health(),
+            effective_hash: self.graph.hash(),
+            gateway: self.standing.is_gateway(&self.id),
+            counters: self.counters.iter().map(|(name, count)| (*name, *count)).collect(),
+        }
+    }
+
+    /// Shortest paths of every neighbour in the graph, with the cost of the edge to it.
+    fn alternatives(&self) -> BTreeMap<NodeId, (u64, Paths)> {
+        let edge = |id: NodeId| Some((id, (self.graph.edge(&self.id, &id)?, self.graph.paths(&id))));
+        self.graph.neighbours(&self.id).filter_map(edge).collect()
+    }
+
+    fn look_at(&self, now: Time, id: NodeId, others: &BTreeMap<NodeId, (u64, Paths)>) -> NodeView {
+        let about = self.lsdb.about(&id).expect("the node was listed from the database");
+        let neighbour = self.neighbours.get(&id);
+        let route = self.paths.get(&id);
+        let switched = neighbour.is_some_and(|neighbour| neighbour.direct.is_active());
+        let admitted = self.standing.admitted.contains(&id);
+        let path = match route {
+            _ if switched => PathKind::Direct,
+            Some(route) if route.next == id => PathKind::Direct,
+            Some(_) => PathKind::Gateway,
+            None => PathKind::Unreachable,
+        };
+        let direct = (path == PathKind::Direct).then_some(()).and(neighbour);
+        let report = direct.and_then(|neighbour| neighbour.report.as_ref());
+        let via = route.filter(|_| path == PathKind::Gateway).map(|route| self.name_of(&route.next));
+        NodeView {
+            id: Some(id),
+            name: about.name.to_string(),
+            addresses: about.addresses.clone(),
+            public_key: Some(about.wg_key),
+            path,
+            via,
+            hops: if switched { 1 } else { route.map_or(0, |route| route.hops) },
+            cost: if switched {
+                direct.map(|n| u64::from(n.link.cost.measured()))
+            } else {
+                route.map(|route| route.cost)
+            },
+            endpoint: report.and_then(|report| report.endpoint),
+            handshake_age: report.and_then(|report| report.handshake_age),
+            rtt: direct.and_then(|neighbour| neighbour.link.cost.rtt()),
+            loss: direct.map(|neighbour| neighbour.link.cost.loss() as f32),
+            rx_bytes: report.map_or(0, |report| report.rx_bytes),
+            tx_bytes: report.map_or(0, |report| report.tx_bytes),
+            gateway: self.standing.is_gateway(&id),
+            refused: !admitted,
+            prefixes: about.addresses.iter().map(|address| host_prefix(*address)).collect(),
+            why: self.why(now, id, path, switched, others),
+        }
+    }
+
+    /// One sentence: why this path and no other.
+    fn why(
+        &self,
+        now: Time,
+        id: NodeId,
+        path: PathKind,
+        switched: bool,
+        others: &BTreeMap<NodeId, (u64, Paths)>,
+    ) -> String {
+        if !self.standing.admitted.contains(&id) {
+            let conflict = self.standing.conflicts.iter().find(|conflict| conflict.claimant == id);
+            return conflict
+                .map_or_else(|| "not part of the mesh".to_owned(), |conflict| format!("refused: {}", conflict.text));
+        }
+        if switched {
+            let since = self.neighbours.get(&id).and_then(|neighbour| neighbour.link.up_since());
+            let age = since.map_or(0, |since| now.since(since).as_secs());
+            return format!("both ends proved the direct link and agreed to use it; up for {age} s");
+        }
+        let Some(route) = self.paths.get(&id) else {
+            let linked = self.paths.len();
+            return match linked {
+                0 => "this node has no link to any gateway".to_owned(),
+                _ => "no gateway that this node reaches has a link to it".to_owned(),
+            };
+        };
+        let runner_up = others
+            .iter()
+            .filter(|(first, _)| **first != route.next && (**first == id || self.standing.is_gateway(first)))
+            .filter_map(|(first, (edge, paths))| match paths.get(&id) {
+                _ if *first == id => Some((*edge, *first)),
+                Some(rest) if rest.next != self.id => Some((edge + rest.cost, *first)),
+                _ => None,
+            })
+            .min();
+        let chosen = match path {
+            PathKind::Direct => format!("link of cost {}", route.cost),
+            _ => format!("{} hops through {} of cost {}", route.hops, self.name_of(&route.next), route.cost),
+        };
+        match runner_up {
+            Some((cost, first)) if first == id => format!("{chosen}; its own link would cost {cost}"),
+            Some((cost, first)) => {
+                format!("{chosen}; the next best, through {}, would cost {cost}", self.name_of(&first))
+            }
+            None => format!("{chosen}; there is no other path"),
+        }
+    }
+
+    /// Static peers of the file that nobody has heard of.
+    fn silent_statics(&self) -> impl Iterator<Item = NodeView> {
+        let own = self.config.own_static().map(|peer| peer.addresses[0]);
+        let known = |address: &IpAddr| {
+            self.standing
+                .admitted
+                .iter()
+                .any(|id| self.lsdb.about(id).is_some_and(|about| about.addresses.contains(address)))
+        };
+        let silent = self
+            .config
+            .static_peers
+            .iter()
+            .filter(move |peer| Some(peer.addresses[0]) != own && !known(&peer.addresses[0]));
+        silent.map(|peer| NodeView {
+            id: None,
+            name: peer.name.as_ref().map_or_else(|| peer.addresses[0].to_string(), ToString::to_string),
+            addresses: peer.addresses.clone(),
+            public_key: peer.public_key,
+            path: PathKind::Unreachable,
+            via: None,
+            hops: 0,
+            cost: None,
+            endpoint: None,
+            handshake_age: None,
+            rtt: None,
+            loss: None,
+            rx_bytes: 0,
+            tx_bytes: 0,
+            gateway: false,
+            refused: false,
+            prefixes: Vec::new(),
+            why: format!("a static peer of the file that has not answered at {}", peer.endpoint),
+        })
+    }
+
+    fn health(&self) -> Vec<HealthLine> {
+        let mut lines = Vec::new();
+        let mut add = |severity, code, text: String, remedy: &str| {
+            lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
+        };
+        for conflict in &self.standing.conflicts {
+            let own = conflict.claimant == self.id;
+            let concerned = own || conflict.holder == Some(self.id) || self.standing.static_of(&self.id).is_some();
+            if !concerned {
+                continue;
+            }
+            let remedy = match (own, conflict.code) {
+                (_, "address-outside") => "give that node an address inside the subnet",
+                (_, "role-refused") => {
+                    "list it in the network file of every gateway, or take `gateway` from its node.yaml"
+                }
+                (true, _) => {
+                    "choose another name or address; if this machine was reinstalled, run `wgnet forget NAME` at a gateway"
+                }
+                (false, _) => {
+                    "if that node was reinstalled, run `wgnet forget NAME` at a gateway; else it must choose another"
+                }
+            };
+            let severity = if own { Severity::Error } else { Severity::Warning };
+            add(severity, conflict.code, conflict.text.clone(), remedy);
+        }
+        let me_static = self.config.own_static().is_some();
+        let alone = self.config.static_peers.iter().all(|peer| self.config.own_static() == Some(peer));
+        if self.paths.is_empty() && !alone {
+            let severity = if me_static { Severity::Info } else { Severity::Error };
+            let text = "no other node is reachable".to_owned();
+            add(
+                severity,
+                "no-link",
+                text,
+                "check that a static peer runs and that UDP to its endPoint and adminPort passes",
+            );
+        }
+        for (index, peer) in self.config.static_peers.iter().enumerate() {
+            let silent = !self.standing.statics.contains_key(&index);
+            if silent {
+                let text = format!("the static peer {} at {} has not answered yet", peer.addresses[0], peer.endpoint);
+                add(Severity::Info, "static-silent", text, "start it, or take it out of the network file");
+            }
+        }
+        let own = self.lsdb.about(&self.id);
+        for (id, about) in self.lsdb.abouts().filter(|(id, about)| self.standing.admitted.contains(id) && !about.left) {
+            if own.is_some_and(|own| own.file != about.file) {
+                let text = format!("the network file of {} differs from this node's", self.name_of(&id));
+                add(Severity::Warning, "file-differs", text, "use the same network file on all nodes");
+            }
+            if about.algorithm != ALGORITHM {
+                let text =
+                    format!("{} computes paths by version {} of the algorithm", self.name_of(&id), about.algorithm);
+                add(Severity::Warning, "version-differs", text, "run the same version of wgnet on all nodes");
+            }
+        }
+        if self.clone_alarms.len() > 3 {
+            let text = "another machine uses this node's identity".to_owned();
+            add(Severity::Error, "cloned-identity", text, "stop one of them and remove its state directory");
+        }
+        if self.save_failed {
+            let text = "the mesh's state cannot be kept on disk".to_owned();
+            add(Severity::Warning, "storage", text, "free space in the state directory");
+        }
+        lines.sort_by_key(|line| std::cmp::Reverse(line.severity));
+        lines
+    }
+}

@@ -1,0 +1,216 @@
+//! Sending, receiving and reconciling items.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::engine::Engine;
+use super::super::ids::NodeId;
+use super::super::io::Destination;
+use super::super::record::{Carried, Insert, Item, Key, Summary};
+use super::super::time::Time;
+use super::super::timer::Timer;
+use super::super::wire::Message;
+
+/// Bytes of items that one datagram holds.
+const ROOM: usize = 1_090;
+/// Longest list of hashes in one datagram: two numbers of at most 10 bytes each.
+const LIST: usize = 50;
+/// Reconciliation with one neighbour starts at most so often ...
+const RECONCILE: Duration = Duration::from_secs(1);
+/// ... and less and less often, up to this, while it changes nothing on either side.
+const RECONCILE_LONGEST: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// Sends an item to every neighbour but the one it came from.
+    pub(in super::super) fn flood(&mut self, now: Time, summary: Summary, except: Option<NodeId>) {
+        for id in self.neighbours.ids() {
+            let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
+            let reachable = neighbour.link.is_up() || neighbour.underlay.is_some();
+            if reachable && Some(id) != except {
+                neighbour.outbox.push(summary, now);
+                self.timers.set_no_later(Timer::Retransmit(id), now);
+            }
+        }
+    }
+
+    /// Sends one neighbour what is due.
+    pub(in super::super) fn retransmit(&mut self, now: Time, id: NodeId) {
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let due = neighbour.outbox.take_due(now);
+        if let Some(next) = neighbour.outbox.next() {
+            self.timers.set(Timer::Retransmit(id), next);
+        }
+        let carried = due.iter().filter_map(|key| self.lsdb.by_hash(*key)).map(|stored| stored.carried(now)).collect();
+        let Some(to) = self.transport(now, &id) else { return };
+        self.send_items(carried, &id, to);
+    }
+
+    fn send_items(&mut self, items: Vec<Carried>, id: &NodeId, to: Destination) {
+        let mut batch = Vec::new();
+        let mut size = 0;
+        for item in items {
+            let length = item.bytes.len() + 3 * item.holds.len() + 12;
+            if size + length > ROOM && !batch.is_empty() {
+                self.send(&Message::Items(std::mem::take(&mut batch)), id, to);
+                size = 0;
+            }
+            size += length;
+            batch.push(item);
+        }
+        if !batch.is_empty() {
+            self.send(&Message::Items(batch), id, to);
+        }
+    }
+
+    /// Items arrived from `from`: store what is new, pass it on, acknowledge.
+    pub(in super::super) fn receive_items(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        items: &[Carried],
+        back: Option<Destination>,
+    ) {
+        let mut held = Vec::new();
+        for carried in items {
+            let Ok(item) = Item::parse(&carried.bytes) else {
+                self.count("items_malformed");
+                continue;
+            };
+            let key = item.key();
+            let key_hash = key.hash();
+            let before = self.lsdb.get(&key).map(|stored| stored.item.hash());
+            let result = self.store(now, item, Duration::from_secs(u64::from(carried.age)), &carried.holds, Some(from));
+            let content = self.lsdb.get(&key).map(|stored| stored.item.hash());
+            if let Some(content) = content {
+                held.push((key_hash, content));
+            }
+            let newer_here = result == Insert::Old && before == content;
+            if newer_here && let (Some(content), Some(neighbour)) = (content, self.neighbours.get_mut(&from)) {
+                neighbour.outbox.push((key_hash, content), now);
+                self.timers.set_no_later(Timer::Retransmit(from), now);
+            }
+        }
+        if let Some(to) = back {
+            for list in held.chunks(LIST) {
+                self.send(&Message::Ack(list.to_vec()), &from, to);
+            }
+        }
+    }
+
+    /// Stores an item if it is news and properly signed, and floods it.
+    pub(in super::super) fn store(
+        &mut self,
+        now: Time,
+        item: Item,
+        age: Duration,
+        holds: &[u16],
+        from: Option<NodeId>,
+    ) -> Insert {
+        let key = item.key();
+        if item.author() == self.id() {
+            return self.heard_own_item(now, &item);
+        }
+        if !self.lsdb.wants(&item) {
+            return self.lsdb.insert(item, age, holds, now);
+        }
+        if !item.is_signed(&self.network) {
+            self.count("items_bad_signature");
+            return Insert::Refused;
+        }
+        let summary = (key.hash(), item.hash());
+        let before = match &key {
+            Key::Node(id, 0) => self.lsdb.about(id).cloned(),
+            _ => None,
+        };
+        let epoch = self.lsdb.version(&item.author()).map(|version| version.epoch);
+        let author = item.author();
+        let result = self.lsdb.insert(item, age, holds, now);
+        match result {
+            Insert::New => {
+                self.count("items_new");
+                self.stored(now, &key, before, epoch);
+                self.flood(now, summary, from);
+            }
+            Insert::Refused => {
+                self.count("items_refused");
+                self.refused_item(author);
+            }
+            Insert::Known | Insert::Old => {}
+        }
+        result
+    }
+
+    /// A neighbour told its digest: reconcile when it differs from ours.
+    pub(in super::super) fn compare_digest(&mut self, now: Time, id: NodeId, theirs: u64) {
+        let ours = self.lsdb.digest();
+        if ours == theirs {
+            return;
+        }
+        let Some(to) = self.transport(now, &id) else { return };
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let same = match neighbour.reconciled {
+            Some((o, t, at, same)) => {
+                let same = if (o, t) == (ours, theirs) { same + 1 } else { 0 };
+                let pause = (RECONCILE * 2_u32.pow(same.min(10))).min(RECONCILE_LONGEST);
+                if now.since(at) < pause {
+                    return;
+                }
+                same
+            }
+            None => 0,
+        };
+        neighbour.reconciled = Some((ours, theirs, now, same));
+        self.count("reconciliations");
+        let first = if self.lsdb.len() <= LIST {
+            Message::Summary(None, self.lsdb.summaries())
+        } else {
+            Message::Buckets(self.lsdb.buckets())
+        };
+        self.send(&first, &id, to);
+    }
+
+    /// Bucket sums arrived: send the lists of those that differ.
+    pub(in super::super) fn receive_buckets(&mut self, id: NodeId, sums: &[u32], to: Destination) {
+        let ours = self.lsdb.buckets();
+        let differs = (0..=u8::MAX).filter(|bucket| sums[usize::from(*bucket)] != ours[usize::from(*bucket)]);
+        // A neighbour that was away long lacks nearly everything: a few buckets at a time keep the burst small.
+        let buckets: Vec<u8> = differs.take(16).collect();
+        for bucket in buckets {
+            let mut list = self.lsdb.bucket(bucket);
+            list.truncate(LIST);
+            self.send(&Message::Summary(Some(bucket), list), &id, to);
+        }
+    }
+
+    /// A list arrived: ask for what is missing here, send what is missing there.
+    pub(in super::super) fn receive_summary(
+        &mut self,
+        now: Time,
+        id: NodeId,
+        bucket: Option<u8>,
+        theirs: &[Summary],
+        to: Destination,
+    ) {
+        let ours = bucket.map_or_else(|| self.lsdb.summaries(), |bucket| self.lsdb.bucket(bucket));
+        let theirs: BTreeMap<u64, u64> = theirs.iter().copied().collect();
+        let our_keys: BTreeSet<u64> = ours.iter().map(|(key, _)| *key).collect();
+        let differing = ours.iter().filter(|(key, content)| theirs.get(key) != Some(content));
+        let push: Vec<Summary> = differing.copied().collect();
+        let changed = push.iter().map(|(key, _)| *key).filter(|key| theirs.contains_key(key));
+        let wanted: Vec<u64> = theirs.keys().copied().filter(|key| !our_keys.contains(key)).chain(changed).collect();
+        for keys in wanted.chunks(LIST * 2) {
+            self.send(&Message::Request(keys.to_vec()), &id, to);
+        }
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        push.iter().for_each(|summary| neighbour.outbox.push(*summary, now));
+        if !push.is_empty() {
+            self.timers.set_no_later(Timer::Retransmit(id), now);
+        }
+    }
+
+    /// A neighbour asks for items.
+    pub(in super::super) fn receive_request(&mut self, now: Time, id: NodeId, keys: &[u64], to: Destination) {
+        let items = keys.iter().filter_map(|key| self.lsdb.by_hash(*key)).map(|stored| stored.carried(now)).collect();
+        self.send_items(items, &id, to);
+    }
+}

@@ -1,0 +1,143 @@
+//! The mesh as a graph, searched by petgraph.
+
+use std::collections::BTreeMap;
+
+use petgraph::algo::dijkstra;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use sha2::{Digest, Sha256};
+
+use super::super::ids::NodeId;
+use super::super::record::{Lsdb, ShortId};
+use super::super::time::Time;
+use super::super::trust::Standing;
+
+/// Bits of an edge's weight below its cost: a hash of the edge. 48 bits of hash in 64: sums over 65,536 hops fit.
+const COST_SHIFT: u32 = 64;
+
+/// Version of the path algorithm: all nodes must compute by the same one.
+pub const ALGORITHM: u8 = 1;
+
+/// The effective graph: admitted nodes, and the edges that both ends advertise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Graph {
+    ids: Vec<NodeId>,
+    gateway: Vec<bool>,
+    /// Ends (lower index first) and weight.
+    edges: Vec<(usize, usize, u128)>,
+}
+
+/// The way from one node to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The first node on the way: the destination itself when they are neighbours.
+    pub next: NodeId,
+    /// Sum of the costs.
+    pub cost: u64,
+    /// Number of edges.
+    pub hops: u32,
+}
+
+/// Shortest paths from one node to all others it reaches.
+pub type Paths = BTreeMap<NodeId, Route>;
+
+impl Graph {
+    /// The graph that acts at `now` or, with `settled`, once all holds have run out.
+    pub fn new(lsdb: &Lsdb, standing: &Standing, now: Time, settled: bool) -> Self {
+        let ids: Vec<NodeId> = standing.admitted.iter().copied().collect();
+        let gateway: Vec<bool> = ids.iter().map(|id| standing.is_gateway(id)).collect();
+        let index = |short: &ShortId| {
+            let at = ids.partition_point(|id| ShortId::from(id) < *short);
+            ids.get(at).filter(|id| ShortId::from(*id) == *short).map(|_| at)
+        };
+        let mut adverts: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        for (from, to, cost) in lsdb.links(now, settled) {
+            let (Ok(from), Some(to)) = (ids.binary_search(&from), index(&to)) else { continue };
+            adverts.insert((from, to), cost);
+        }
+        let edges = adverts.iter().filter(|((a, b), _)| a < b && (gateway[*a] || gateway[*b]));
+        let edges = edges.filter_map(|((a, b), cost)| {
+            let back = adverts.get(&(*b, *a))?;
+            Some((*a, *b, weight(*cost.max(back), &ids[*a], &ids[*b])))
+        });
+        let edges = edges.collect();
+        Self { ids, gateway, edges }
+    }
+
+    /// Shortest paths from `source`. Only gateways forward, so a leaf is never inside a path.
+    pub fn paths(&self, source: &NodeId) -> Paths {
+        let Ok(start) = self.ids.binary_search(source) else { return Paths::new() };
+        let mut graph: DiGraph<(), u128, u32> = DiGraph::with_capacity(self.ids.len(), 2 * self.edges.len());
+        self.ids.iter().for_each(|_| {
+            graph.add_node(());
+        });
+        for (a, b, weight) in &self.edges {
+            for (from, to) in [(*a, *b), (*b, *a)] {
+                if self.gateway[from] || from == start {
+                    graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), *weight);
+                }
+            }
+        }
+        let start = NodeIndex::new(start);
+        let distances = dijkstra(&graph, start, None, |edge| *edge.weight());
+        let mut order: Vec<(u128, usize)> =
+            (0..self.ids.len()).filter_map(|n| Some((*distances.get(&NodeIndex::new(n))?, n))).collect();
+        order.sort_unstable();
+        // petgraph gives distances. Sums are unique, so exactly one edge into each node completes its distance.
+        let mut first: Vec<Option<(usize, u32)>> = vec![None; self.ids.len()];
+        let mut paths = Paths::new();
+        for (distance, node) in order {
+            let incoming = graph.edges_directed(NodeIndex::new(node), petgraph::Direction::Incoming);
+            let before = incoming.filter_map(|edge| {
+                let reached = distances.get(&edge.source())?;
+                (reached.checked_add(*edge.weight())? == distance).then(|| edge.source())
+            });
+            let Some(before) = before.min() else { continue };
+            let (next, hops) = if before == start { (node, 0) } else { first[before.index()].unwrap_or((node, 0)) };
+            first[node] = Some((next, hops + 1));
+            let cost = u64::try_from(distance >> COST_SHIFT).unwrap_or(u64::MAX);
+            paths.insert(self.ids[node], Route { next: self.ids[next], cost, hops: hops + 1 });
+        }
+        paths
+    }
+
+    /// The cost of the edge between two nodes, if it counts.
+    pub fn edge(&self, a: &NodeId, b: &NodeId) -> Option<u64> {
+        let (a, b) = (self.ids.binary_search(a).ok()?, self.ids.binary_search(b).ok()?);
+        let (a, b) = (a.min(b), a.max(b));
+        let at = self.edges.binary_search_by_key(&(a, b), |(x, y, _)| (*x, *y)).ok()?;
+        u64::try_from(self.edges[at].2 >> COST_SHIFT).ok()
+    }
+
+    /// The neighbours of a node in the graph.
+    pub fn neighbours(&self, id: &NodeId) -> impl Iterator<Item = NodeId> {
+        let own = self.ids.binary_search(id).ok();
+        self.edges.iter().filter_map(move |(a, b, _)| match own {
+            Some(own) if own == *a => Some(self.ids[*b]),
+            Some(own) if own == *b => Some(self.ids[*a]),
+            _ => None,
+        })
+    }
+
+    /// Equal on two nodes exactly when their graphs are (with overwhelming probability).
+    pub fn hash(&self) -> u64 {
+        let mut hasher = Sha256::new();
+        for (id, gateway) in self.ids.iter().zip(&self.gateway) {
+            hasher.update(id.0);
+            hasher.update([u8::from(*gateway)]);
+        }
+        for (a, b, weight) in &self.edges {
+            hasher.update(a.to_le_bytes());
+            hasher.update(b.to_le_bytes());
+            hasher.update(weight.to_le_bytes());
+        }
+        u64::from_le_bytes(hasher.finalize()[..8].try_into().expect("a SHA-256 has 32 bytes"))
+    }
+}
+
+fn weight(cost: u32, a: &NodeId, b: &NodeId) -> u128 {
+    let (low, high) = (a.min(b), a.max(b));
+    let digest = Sha256::new().chain_update(b"wgnet edge").chain_update(low.0).chain_update(high.0).finalize();
+    let hash = u64::from_le_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes")) >> 16;
+    (u128::from(cost) << COST_SHIFT) | u128::from(hash)
+}

@@ -1,0 +1,316 @@
+//! Direct links outside the graph: two nodes agree, step by step, to carry their own packets over a link of their own.
+//!
+//! ```text
+//!   A (smaller identity)                       B
+//!   Ask ------------- by relay ------------->  tries A's endpoints too
+//!   <======= hellos inside the tunnel, three echoes each =======>
+//!   Propose(n) ----------------------------->  moves A's prefixes onto the direct peer
+//!   moves B's prefixes  <----------- Accept(n)
+//!   <======= hellos carry n; a missing n, a dead link or a new start ends it on both sides =======>
+//! ```
+//!
+//! The link never enters the LSDB: no other node recomputes anything when two laptops meet.
+
+use std::time::Duration;
+
+use super::super::config::Class;
+use super::super::engine::Engine;
+use super::super::event::{EventKind, Severity};
+use super::super::ids::NodeId;
+use super::super::time::Time;
+use super::super::timer::Timer;
+use super::super::wire::{DirectWord, MAX_HOPS, Message, Relay, Statement};
+
+/// Echoes on the link before it is proposed.
+const PROOFS: u32 = 3;
+/// How long endpoints are tried before giving up for a while.
+const TRY_FOR: Duration = Duration::from_secs(6);
+/// Pause after a failed attempt; doubles up to an hour.
+const PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// A proposal is repeated so often until it is accepted.
+const REPEAT: Duration = Duration::from_millis(300);
+/// The other end must show the number in its hellos within this time.
+const CONFIRM: Duration = Duration::from_secs(7);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// No direct link is sought.
+    #[default]
+    Off,
+    /// Endpoints are tried.
+    Trying,
+    /// Proposed under this number.
+    Proposed(u64),
+    /// In use under this number.
+    Active(u64),
+}
+
+/// Where the direct link with one node stands.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Direct {
+    phase: Phase,
+    /// When the phase began.
+    since: Time,
+    /// When the other end last showed the number.
+    confirmed: Time,
+    /// Failed attempts in a row.
+    failures: u32,
+    /// No attempt before.
+    not_before: Time,
+}
+
+impl Direct {
+    /// Whether a link is sought or used.
+    pub(in super::super) fn is_on(&self) -> bool {
+        self.phase != Phase::Off
+    }
+
+    /// Whether packets for the node go over it.
+    pub(in super::super) fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Active(_))
+    }
+
+    /// Whether the other end may already send over it.
+    pub(in super::super) fn is_agreeing(&self) -> bool {
+        matches!(self.phase, Phase::Proposed(_))
+    }
+
+    /// The number for hellos.
+    pub(in super::super) fn switched(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Active(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Looks at every pair that could have a direct link.
+    pub(in super::super) fn seek_direct(&mut self, now: Time) {
+        let nodes: Vec<NodeId> = self.standing.admitted.iter().copied().filter(|id| *id != self.id()).collect();
+        for id in nodes {
+            let on = self.neighbours.get(&id).is_some_and(|neighbour| neighbour.direct.is_on());
+            let eligible = self.may_be_direct(&id);
+            if on && !eligible {
+                self.end_direct(now, id, "the graph links them now, or direct links are off");
+            } else if eligible && !on && !self.usable_endpoints(&id).is_empty() {
+                let not_before = self.neighbours.get(&id).map_or(now, |neighbour| neighbour.direct.not_before);
+                self.timers.set_no_later(Timer::Direct(id), not_before.max(now));
+            }
+        }
+    }
+
+    fn may_be_direct(&self, id: &NodeId) -> bool {
+        let mobile =
+            self.config.class == Class::Mobile || self.lsdb.about(id).is_some_and(|a| a.class == Class::Mobile);
+        let both = self.standing.admitted.contains(id) && self.standing.admitted.contains(&self.id());
+        // A pair that needs no gateway or will be linked by the graph in a moment needs no link of its own.
+        let by_graph = self.is_adjacent(id) || self.is_graph_link(id);
+        self.direct_on && both && !mobile && !by_graph
+    }
+
+    /// Takes the next step with one node.
+    pub(in super::super) fn step_direct(&mut self, now: Time, id: NodeId) {
+        if !self.may_be_direct(&id) {
+            self.end_direct(now, id, "the graph links them now, or direct links are off");
+            return;
+        }
+        let phase = self.neighbours.get(&id).map_or(Phase::Off, |neighbour| neighbour.direct.phase);
+        match phase {
+            Phase::Off => self.try_direct(now, id, true),
+            Phase::Trying => {
+                let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+                let up = neighbour.link.is_up();
+                if up && neighbour.link.proofs() >= PROOFS {
+                    neighbour.direct.since = now;
+                    if self.id() < id {
+                        let number = self.statement_number + 1;
+                        self.set_phase(now, id, Phase::Proposed(number));
+                        self.say(now, id, DirectWord::Propose(number));
+                        self.timers.set(Timer::Direct(id), now + REPEAT);
+                    } else {
+                        self.timers.set(Timer::Direct(id), now + TRY_FOR);
+                    }
+                } else if up {
+                    neighbour.link.hurry(now);
+                    self.arm_probe(now, id);
+                    self.timers.set(Timer::Direct(id), now + Duration::from_millis(100));
+                } else if now.since(neighbour.direct.since) >= TRY_FOR {
+                    self.give_up_direct(now, id);
+                } else {
+                    self.say(now, id, DirectWord::Ask(self.endpoints_told()));
+                    self.timers.set(Timer::Direct(id), now + Duration::from_millis(1_500));
+                }
+            }
+            Phase::Proposed(number) => {
+                let waited = self.neighbours.get(&id).map_or(Duration::ZERO, |n| now.since(n.direct.since));
+                if waited >= TRY_FOR {
+                    self.end_direct(now, id, "the other end does not answer the proposal");
+                } else {
+                    self.say(now, id, DirectWord::Propose(number));
+                    self.timers.set(Timer::Direct(id), now + REPEAT);
+                }
+            }
+            Phase::Active(_) => {}
+        }
+    }
+
+    fn endpoints_told(&self) -> Vec<std::net::SocketAddr> {
+        self.lsdb.about(&self.id()).map_or_else(Vec::new, |about| about.endpoints.clone())
+    }
+
+    fn try_direct(&mut self, now: Time, id: NodeId, asks: bool) {
+        if asks && self.usable_endpoints(&id).is_empty() {
+            return;
+        }
+        self.ensure_neighbour(now, id);
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        neighbour.wanted = true;
+        neighbour.direct.phase = Phase::Trying;
+        neighbour.direct.since = now;
+        neighbour.link.hurry(now);
+        self.hint_record(now, id, 0);
+        if asks {
+            self.say(now, id, DirectWord::Ask(self.endpoints_told()));
+        }
+        self.mark_plan();
+        self.arm_probe(now, id);
+        self.timers.set(Timer::Direct(id), now + Duration::from_millis(1_500));
+    }
+
+    fn give_up_direct(&mut self, now: Time, id: NodeId) {
+        let jitter = self.jitter();
+        let sought = self.seeks_node(&id);
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let pause = (PAUSE * 2_u32.pow(neighbour.direct.failures.min(7))).min(LONGEST_PAUSE);
+        let pause = pause + pause.mul_f64(0.2 * jitter);
+        neighbour.direct.failures += 1;
+        neighbour.direct.not_before = now + pause;
+        neighbour.direct.phase = Phase::Off;
+        neighbour.wanted = sought;
+        if !sought {
+            neighbour.hint = None;
+        }
+        self.mark_plan();
+        self.arm_probe(now, id);
+        self.timers.set(Timer::Direct(id), now + pause);
+    }
+
+    fn set_phase(&mut self, now: Time, id: NodeId, phase: Phase) {
+        let name = self.name_of(&id);
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let was_active = neighbour.direct.is_active();
+        neighbour.direct.phase = phase;
+        neighbour.direct.since = now;
+        neighbour.direct.confirmed = now;
+        if matches!(phase, Phase::Active(_)) && !was_active {
+            neighbour.direct.failures = 0;
+            self.count("direct_switches");
+            let text = format!("{name}: direct, both ends proved the link and agreed");
+            self.event(Severity::Info, EventKind::Path, &name, text);
+            self.timers.stop(Timer::Direct(id));
+        }
+        self.mark_plan();
+    }
+
+    /// Ends a direct link, or the search for one. The gateway path beneath carries on.
+    pub(in super::super) fn end_direct(&mut self, now: Time, id: NodeId, why: &str) {
+        let name = self.name_of(&id);
+        let sought = self.seeks_node(&id);
+        let Some(neighbour) = self.neighbours.get_mut(&id).filter(|neighbour| neighbour.direct.is_on()) else { return };
+        let number = neighbour.direct.switched();
+        neighbour.direct.phase = Phase::Off;
+        neighbour.direct.not_before = now + Duration::from_secs(2);
+        neighbour.wanted = sought;
+        self.mark_plan();
+        if let Some(number) = number {
+            self.event(Severity::Info, EventKind::Path, &name, format!("{name}: no longer direct: {why}"));
+            self.say(now, id, DirectWord::End(number));
+        }
+        self.arm_probe(now, id);
+        self.timers.set(Timer::Direct(id), now + Duration::from_secs(2));
+    }
+
+    /// A hello told whether the other end routes by the agreement.
+    pub(in super::super) fn hear_switched(&mut self, now: Time, id: NodeId, theirs: Option<u64>) {
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let Some(ours) = neighbour.direct.switched() else { return };
+        if theirs == Some(ours) {
+            neighbour.direct.confirmed = now;
+        } else if now.since(neighbour.direct.confirmed) >= CONFIRM {
+            self.end_direct(now, id, "the other end does not route by it");
+        }
+    }
+
+    /// Signs a word and sends it: on the link where it is up, else through gateways.
+    fn say(&mut self, now: Time, id: NodeId, word: DirectWord) {
+        let Some(epoch) = self.lsdb.version(&id).map(|version| version.epoch) else { return };
+        self.statement_number += 1;
+        let statement = Statement::sign(&self.signer, id, (self.epoch, epoch), self.statement_number, word);
+        let linked = self.neighbours.get(&id).is_some_and(|neighbour| neighbour.link.is_up());
+        if linked && let Some(to) = self.tunnel_address(&id) {
+            self.send(&Message::Direct(statement), &id, to);
+            return;
+        }
+        self.pass_on(now, Relay { hops: MAX_HOPS, statement }, None);
+    }
+
+    /// Sends a statement one hop on towards its addressee, never back where it came from.
+    fn pass_on(&mut self, now: Time, relay: Relay, from: Option<NodeId>) {
+        let Some(next) = self.paths.get(&relay.statement.to).map(|route| route.next) else { return };
+        if Some(next) == from {
+            return;
+        }
+        if let Some(to) = self.transport(now, &next) {
+            self.send(&Message::Relay(relay), &next, to);
+        }
+    }
+
+    /// A statement for this node or for someone behind it.
+    pub(in super::super) fn receive_relay(&mut self, now: Time, from: NodeId, relay: Relay) {
+        if relay.statement.to == self.id() {
+            self.receive_statement(now, &relay.statement, false);
+        } else if relay.hops > 0 && self.standing.is_gateway(&self.id()) && relay.statement.is_signed(&self.network) {
+            self.count("statements_relayed");
+            self.pass_on(now, Relay { hops: relay.hops - 1, ..relay }, Some(from));
+        }
+    }
+
+    /// Acts on a statement, if its author says it to this very start of this node, and for the first time.
+    pub(in super::super) fn receive_statement(&mut self, now: Time, statement: &Statement, on_link: bool) {
+        let author = statement.from;
+        let epoch = self.lsdb.version(&author).map(|version| version.epoch);
+        let (last_epoch, last) = self.statements.get(&author).copied().unwrap_or_default();
+        let is_new = statement.epoch != last_epoch || statement.number > last;
+        let timely = Some(statement.epoch) == epoch && statement.to_epoch == self.epoch && is_new;
+        if statement.to != self.id() || !timely || !self.standing.admitted.contains(&author) {
+            self.count("statements_stale");
+            return;
+        }
+        if !statement.is_signed(&self.network) {
+            self.count("statements_forged");
+            return;
+        }
+        self.statements.insert(author, (statement.epoch, statement.number));
+        let phase = self.neighbours.get(&author).map_or(Phase::Off, |neighbour| neighbour.direct.phase);
+        match &statement.word {
+            DirectWord::Ask(_) if phase == Phase::Off && self.may_be_direct(&author) => {
+                self.try_direct(now, author, false);
+            }
+            DirectWord::Propose(number) if on_link && self.may_be_direct(&author) => {
+                if self.neighbours.get(&author).is_some_and(|neighbour| neighbour.link.is_up()) {
+                    self.set_phase(now, author, Phase::Active(*number));
+                    self.say(now, author, DirectWord::Accept(*number));
+                }
+            }
+            DirectWord::Accept(number) if phase == Phase::Proposed(*number) => {
+                self.set_phase(now, author, Phase::Active(*number));
+            }
+            DirectWord::End(number) if phase == Phase::Active(*number) => {
+                self.end_direct(now, author, "the other end ended it");
+            }
+            _ => self.count("statements_untimely"),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Reach: how nodes find each other's endpoints, prove who is there, and open direct links outside the graph.
+//!
+//! * `statics`: joining at the static peers of the network file, by challenge, for ever, with a capped back-off.
+//! * `direct`: two nodes that are no neighbours in the graph try each other's endpoints, prove the link in both
+//!   directions, and agree to move each other's prefixes onto it. The gateway path stays beneath.
+
+mod candidates;
+mod direct;
+mod statics;
+
+pub(super) use candidates::is_public;
+pub(super) use direct::Direct;
+pub(super) use statics::StaticState;

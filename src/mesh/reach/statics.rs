@@ -1,0 +1,242 @@
+//! Joining at static peers: "who are you?" to the file's endpoint, for ever.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rand_core::RngCore;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::super::config::StaticPeer;
+use super::super::engine::Engine;
+use super::super::event::{EventKind, Severity};
+use super::super::ids::NodeId;
+use super::super::io::{Destination, Output};
+use super::super::record::{Key, verify};
+use super::super::time::Time;
+use super::super::timer::Timer;
+use super::super::wire::{Join, JoinReply, Message};
+
+/// A name is resolved again with every so many attempts.
+const RESOLVE_EVERY: u32 = 8;
+
+/// Where joining at one static peer stands.
+#[derive(Clone, Debug)]
+pub(in super::super) struct StaticState {
+    addresses: Vec<IpAddr>,
+    is_name: bool,
+    resolving: bool,
+    attempts: u32,
+    /// The last challenges, newest last: an answer to an earlier one is as good.
+    challenges: Vec<[u8; 16]>,
+    token: Option<[u8; 16]>,
+    /// Whether it ever answered.
+    pub(in super::super) answered: bool,
+}
+
+impl StaticState {
+    pub(in super::super) fn new(peer: &StaticPeer) -> Self {
+        let literal: Option<IpAddr> = peer.endpoint.host.parse().ok();
+        Self {
+            addresses: literal.into_iter().collect(),
+            is_name: literal.is_none(),
+            resolving: false,
+            attempts: 0,
+            challenges: Vec::new(),
+            token: None,
+            answered: false,
+        }
+    }
+
+    /// Tries at short intervals again.
+    pub(in super::super) fn start_over(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// All addresses of its endpoint.
+    pub(in super::super) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
+    /// The address to try now.
+    pub(in super::super) fn address(&self) -> Option<IpAddr> {
+        let count = self.addresses.len().max(1);
+        self.addresses.get(self.attempts as usize % count).copied()
+    }
+
+    /// Takes new addresses over. Returns whether they changed.
+    pub(in super::super) fn resolved(&mut self, addresses: &[IpAddr]) -> bool {
+        self.resolving = false;
+        if addresses.is_empty() || self.addresses == addresses {
+            return false;
+        }
+        self.addresses = addresses.to_vec();
+        self.attempts = 0;
+        true
+    }
+
+    /// Milliseconds to the next attempt: short at first, so that a static peer that starts is found at once.
+    fn pause(&self) -> u64 {
+        match self.attempts {
+            0..=30 => 100,
+            31..=60 => 500,
+            61..=90 => 2_000,
+            91..=500 => 8_000,
+            _ => 25_000,
+        }
+    }
+}
+
+impl Engine {
+    /// Asks static peer number `index`, unless a link to it is up.
+    pub(in super::super) fn join(&mut self, now: Time, index: usize) {
+        let known = self.standing.statics.get(&index).copied();
+        if known == Some(self.id()) {
+            return;
+        }
+        let pinned = self.pins.contains_key(&index);
+        let linked = known.is_some_and(|id| self.neighbours.get(&id).is_some_and(|n| n.link.is_up()));
+        if linked && pinned {
+            return;
+        }
+        let enough_uplinks = !self.seeks_static(index);
+        let jitter = self.jitter();
+        let state = &mut self.statics[index];
+        let pause = if enough_uplinks { 25_000 } else { state.pause() };
+        self.timers.set(Timer::Join(index), now + Duration::from_millis(pause + (pause as f64 * 0.2 * jitter) as u64));
+        if state.is_name
+            && (state.addresses.is_empty() || state.attempts % RESOLVE_EVERY == RESOLVE_EVERY - 1)
+            && !state.resolving
+        {
+            state.resolving = true;
+            let host = self.config.static_peers[index].endpoint.host.clone();
+            self.push_output(Output::Resolve { host });
+        }
+        let state = &mut self.statics[index];
+        let address = state.address();
+        state.attempts = state.attempts.saturating_add(1);
+        let Some(address) = address else { return };
+        let mut challenge = [0; 16];
+        self.rng.fill_bytes(&mut challenge);
+        let state = &mut self.statics[index];
+        state.challenges.push(challenge);
+        if state.challenges.len() > 8 {
+            state.challenges.remove(0);
+        }
+        let token = state.token;
+        let Some(own) = self.lsdb.get(&Key::Node(self.id(), 0)) else { return };
+        let join = Join { challenge, token, digest: self.lsdb.digest(), item: own.carried(now) };
+        let port = self.config.static_peers[index].admin_port;
+        self.count("joins_sent");
+        self.send_to_anyone(&Message::Join(join), Destination::Underlay(SocketAddr::new(address, port)));
+    }
+
+    /// Someone wants to join here.
+    pub(in super::super) fn receive_join(&mut self, now: Time, from: NodeId, join: &Join, address: SocketAddr) {
+        self.receive_own_item_of(now, from, &join.item);
+        if self.lsdb.about(&from).is_none() {
+            return;
+        }
+        let expected = self.token(&from, &address);
+        let proven = join.token.is_some_and(|token| bool::from(token.ct_eq(&expected)));
+        self.settle_before_reply(now);
+        self.ensure_neighbour(now, from);
+        if let Some(neighbour) = self.neighbours.get_mut(&from)
+            && proven
+        {
+            neighbour.underlay = Some(address);
+        }
+        let Some(own) = self.lsdb.get(&Key::Node(self.id(), 0)) else { return };
+        let reply = JoinReply {
+            challenge: join.challenge,
+            signature: self.signer.sign(b"join", &[&join.challenge[..], &from.0].concat()),
+            token: expected,
+            digest: self.lsdb.digest(),
+            observed: address,
+            item: own.carried(now),
+        };
+        self.count("joins_answered");
+        self.send(&Message::JoinReply(reply), &from, Destination::Underlay(address));
+        if proven {
+            self.compare_digest(now, from, join.digest);
+        }
+    }
+
+    /// A static peer answered.
+    pub(in super::super) fn receive_join_reply(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        reply: &JoinReply,
+        address: SocketAddr,
+    ) {
+        let asked = |index: &usize| {
+            let state = &self.statics[*index];
+            let here = state.addresses.contains(&address.ip())
+                && self.config.static_peers[*index].admin_port == address.port();
+            here && state.challenges.iter().any(|challenge| bool::from(challenge.ct_eq(&reply.challenge)))
+        };
+        let Some(index) = (0..self.statics.len()).find(asked) else {
+            self.count("join_replies_unasked");
+            return;
+        };
+        let signed = [&reply.challenge[..], &self.id().0].concat();
+        if !verify(&self.network, &from, b"join", &signed, &reply.signature) {
+            self.count("join_replies_forged");
+            return;
+        }
+        self.receive_own_item_of(now, from, &reply.item);
+        let Some(about) = self.lsdb.about(&from) else { return };
+        let peer = &self.config.static_peers[index];
+        let (endpoint, listed) = (peer.endpoint.to_string(), peer.addresses[0]);
+        let is_it = about.addresses.iter().any(|claimed| peer.addresses.contains(claimed));
+        let has_key = peer.public_key.is_none_or(|key| key == about.wg_key);
+        let name = about.name.to_string();
+        if !is_it || !has_key {
+            let what =
+                if is_it { "another WireGuard key than the file's publicKey" } else { "other overlay addresses" };
+            if !std::mem::replace(&mut self.statics[index].answered, true) {
+                let text =
+                    format!("refused: the node at {endpoint}, {name}, has {what}; the file lists {listed} there");
+                self.event(Severity::Warning, EventKind::Refused, &name, text);
+            }
+            return;
+        }
+        let state = &mut self.statics[index];
+        state.token = Some(reply.token);
+        state.answered = true;
+        if self.pins.insert(index, from) != Some(from) {
+            self.mark_standing();
+            self.save_within(now, Duration::from_secs(1));
+            let text = format!("{name} answered a challenge at {endpoint}: it is the static peer {listed}");
+            self.event(Severity::Info, EventKind::Identity, &name, text);
+        }
+        self.settle_before_reply(now);
+        self.ensure_neighbour(now, from);
+        if self.neighbours.get(&from).is_some_and(|n| !n.link.is_up()) {
+            // It is alive at this very address: point the tunnel there, and ask inside it at once.
+            let endpoint = SocketAddr::new(address.ip(), self.config.static_peers[index].endpoint.port);
+            let neighbour = self.neighbours.get_mut(&from).expect("it was just looked up");
+            neighbour.underlay = Some(address);
+            let pointed = neighbour.hint.is_some_and(|hint| hint.address == endpoint);
+            let quiet = neighbour.link.heard_at().is_none_or(|at| now.since(at) > Duration::from_secs(2));
+            let stuck = pointed && quiet && now.since(neighbour.hinted_at) > Duration::from_secs(2);
+            neighbour.link.hurry(now);
+            if !pointed || stuck {
+                self.hint(now, from, endpoint);
+            }
+            self.arm_probe(now, from);
+        }
+        self.compare_digest(now, from, reply.digest);
+    }
+
+    /// The token that proves that whoever sends from `address` also receives there.
+    fn token(&self, id: &NodeId, address: &SocketAddr) -> [u8; 16] {
+        let hash = Sha256::new()
+            .chain_update(self.token_secret)
+            .chain_update(id.0)
+            .chain_update(address.to_string())
+            .finalize();
+        hash[..16].try_into().expect("a SHA-256 has 32 bytes")
+    }
+}

@@ -1,0 +1,398 @@
+//! The rules that hold in every run (DESIGN section 11), checked whenever a table changed.
+//!
+//! * I1, I2: among nodes whose effective LSDBs are equal, the way from a to b by their tables is the way from b to a
+//!   reversed, so that WireGuard's source check drops nothing. A pair that is direct outside the LSDB is switched by
+//!   two parties in turn, so it may disagree for [`SWITCH`].
+//! * I3: no packet circulates. I4: nobody stays apart for a minute while the underlay would let them meet.
+//! * I6: a refused claim draws nobody's traffic. I7: what is told has a cause.
+//! * I5, traffic at rest, is measured by the scenario runner.
+//!
+//! Tables are compared at rest between two moments, and only after some table changed: a check of all pairs costs some
+//! ten microseconds, but there are millions of moments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::network::Underlay;
+use super::node::{Daemon, Machine};
+use super::scenario::{Gateways, Scenario};
+use super::tunnel::{Packet, TTL};
+use crate::mesh::event::Event;
+use crate::mesh::time::Time;
+
+/// How long the two ends of a direct pair outside the LSDB may disagree: three missed echoes of its lease, and a spare.
+const SWITCH: Duration = Duration::from_secs(10);
+/// How long nodes may stay apart that the underlay lets meet.
+const APART: Duration = Duration::from_secs(60);
+/// The longest life of a packet, waiting for handshakes aside.
+const LIFE: Duration = Duration::from_secs(2);
+/// A pair that loses more than this share of round trips is not expected to meet in time.
+const HOPELESS: f64 = 0.5;
+/// Ways between nodes are looked at this often, in seconds of virtual time.
+const LOOK_EVERY: u64 = 5;
+/// So many broken rules are enough to read.
+const ENOUGH: usize = 20;
+
+/// A broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// `I1` to `I7`.
+    pub invariant: &'static str,
+    /// When.
+    pub at: Time,
+    /// The nodes concerned.
+    pub nodes: Vec<String>,
+    /// What was seen.
+    pub cause: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.at.as_micros() as f64 / 1e6;
+        write!(f, "{} broken at {secs:.6} s by {}: {}", self.invariant, self.nodes.join(", "), self.cause)
+    }
+}
+
+/// Watches over the rules.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Nodes whose tables changed since the last check.
+    changed: BTreeSet<usize>,
+    /// Each running node's hash of its effective LSDB, as of its last change.
+    hashes: Vec<Option<u64>>,
+    /// Direct pairs that disagree, since when.
+    switching: BTreeMap<(usize, usize), Time>,
+    /// Pairs that are apart, since when.
+    apart: BTreeMap<(usize, usize), Time>,
+    last_disturbance: Time,
+    /// Whether `apart` was filled since then.
+    looked: bool,
+    /// Nodes that the scenario makes gateways, and static ones: others know their endpoint from the file.
+    gateways: Vec<bool>,
+    statics: Vec<bool>,
+    adversaries: bool,
+    violations: Vec<Violation>,
+    foreign: BTreeMap<(IpAddr, IpAddr), u64>,
+}
+
+/// Where the tables of one group of nodes lead a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    /// To its destination, by these nodes (both ends included).
+    Arrives(Vec<usize>),
+    /// Nowhere: this node has no next hop.
+    Ends(usize),
+    /// This node must forward but does not.
+    NotForwarded(usize),
+    /// The second node drops it, as its source belongs to another peer than the first.
+    Foreign(usize, usize),
+    /// Round and round.
+    Circulates,
+    /// Out of the group: nothing can be said.
+    Leaves,
+}
+
+impl Watch {
+    pub(super) fn new(scenario: &Scenario, machines: &[Machine]) -> Self {
+        let any = scenario.network.gateways == Gateways::Any;
+        let nodes = || scenario.nodes.values();
+        Self {
+            changed: BTreeSet::new(),
+            hashes: vec![None; machines.len()],
+            switching: BTreeMap::new(),
+            apart: BTreeMap::new(),
+            last_disturbance: Time::ZERO,
+            looked: false,
+            gateways: nodes()
+                .map(|n| {
+                    n.claims.is_none() && (n.is_static && n.gateway != Some(false) || any && n.gateway == Some(true))
+                })
+                .collect(),
+            statics: nodes().map(|n| n.is_static && n.claims.is_none()).collect(),
+            adversaries: machines.iter().any(|machine| machine.adversary),
+            violations: Vec::new(),
+            foreign: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// A node's tables changed, or it started or ended.
+    pub(super) fn changed(&mut self, node: usize) {
+        self.changed.insert(node);
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Something happened that may keep nodes apart for a while.
+    pub(super) fn disturbed(&mut self, now: Time) {
+        self.last_disturbance = now;
+        self.looked = false;
+        self.apart.clear();
+    }
+
+    fn broken(&mut self, invariant: &'static str, at: Time, nodes: Vec<String>, cause: String) {
+        if self.violations.len() < ENOUGH {
+            self.violations.push(Violation { invariant, at, nodes, cause });
+        }
+    }
+
+    /// The clock stands still.
+    pub(super) fn standstill(&mut self, now: Time, nodes: Vec<String>) {
+        self.broken("I3", now, nodes, "BUG: so much happens at one moment that a deadline never moves on".to_owned());
+    }
+
+    /// I7, and names in events are printable.
+    pub(super) fn check_event(&mut self, now: Time, node: &str, event: &Event) {
+        if event.text.trim().is_empty() || event.subject.trim().is_empty() {
+            let cause = format!("an event without subject or cause: {event:?}");
+            self.broken("I7", now, vec![node.to_owned()], cause);
+        }
+    }
+
+    /// I3 for one packet that came out of a tunnel.
+    pub(super) fn check_packet(&mut self, now: Time, packet: &Packet, node: usize, peer: usize, nodes: usize) {
+        let hops = usize::from(TTL - packet.ttl);
+        let moving = now.since(packet.born).saturating_sub(Duration::from_micros(packet.waited));
+        if hops > nodes || hops > 1 && moving > LIFE {
+            let cause = format!(
+                "a packet from {} to {} is at node {node} (from {peer}) after {hops} hops and {moving:?}",
+                packet.src, packet.dst
+            );
+            self.broken("I3", now, Vec::new(), cause);
+        }
+    }
+
+    /// A packet failed the source check.
+    pub(super) fn foreign(&mut self, packet: &Packet) {
+        if packet.is_data() {
+            *self.foreign.entry((packet.src, packet.dst)).or_insert(0) += 1;
+        }
+    }
+
+    /// Packets of users dropped by source checks, by source and destination.
+    pub(super) fn foreign_packets(&self) -> &BTreeMap<(IpAddr, IpAddr), u64> {
+        &self.foreign
+    }
+
+    /// What must hold of one node's desired tunnel by itself, and I6.
+    pub(super) fn check_desired(&mut self, now: Time, node: usize, machines: &[Machine]) {
+        let machine = &machines[node];
+        let Some(daemon) = &machine.daemon else { return };
+        let mut seen = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for peer in &daemon.desired.peers {
+            if !peer.allowed.contains(&crate::mesh::ids::host_prefix(IpAddr::V6(peer.link))) {
+                wrong.push(("I1", format!("the peer {} lacks its link address", peer.public_key)));
+            }
+            for net in &peer.allowed {
+                if !seen.insert(*net) {
+                    wrong.push(("I1", format!("{net} stands at two peers")));
+                }
+            }
+        }
+        if self.adversaries && !machine.adversary {
+            wrong.extend(drawn_by_adversaries(daemon, machines).map(|cause| ("I6", cause)));
+        }
+        for (invariant, cause) in wrong {
+            self.broken(invariant, now, vec![machine.name.clone()], cause);
+        }
+    }
+
+    /// I1 and I2 for all pairs of nodes with equal effective LSDBs.
+    pub(super) fn check_tables(&mut self, now: Time, machines: &[Machine]) {
+        for node in std::mem::take(&mut self.changed) {
+            let daemon = machines[node].daemon.as_ref().filter(|daemon| !daemon.leaving);
+            self.hashes[node] = daemon.map(|daemon| daemon.engine.view(daemon.engine_time(now)).effective_hash);
+        }
+        let mut disagreeing = BTreeMap::new();
+        for a in 0..machines.len() {
+            for b in a + 1..machines.len() {
+                let same = self.hashes[a].is_some() && self.hashes[a] == self.hashes[b];
+                if !same || machines[a].adversary || machines[b].adversary {
+                    continue;
+                }
+                let Some((invariant, cause)) = self.disagreement(a, b, machines) else { continue };
+                let names = vec![machines[a].name.clone(), machines[b].name.clone()];
+                let hop = |from: usize, to: usize| next_hop(machines, from, first_address(machines, to));
+                let overridden = hop(a, b) == Some(b) || hop(b, a) == Some(a);
+                if overridden && !(self.gateways[a] && self.gateways[b]) {
+                    let since = *self.switching.get(&(a, b)).unwrap_or(&now);
+                    disagreeing.insert((a, b), since);
+                    if now.since(since) > SWITCH {
+                        self.broken(invariant, now, names, format!("{cause}, for {:?} now", now.since(since)));
+                    }
+                } else {
+                    self.broken(invariant, now, names, cause);
+                }
+            }
+        }
+        self.switching = disagreeing;
+    }
+
+    /// How two nodes with equal effective LSDBs disagree about the way between them.
+    fn disagreement(&self, a: usize, b: usize, machines: &[Machine]) -> Option<(&'static str, String)> {
+        let name = |node: &usize| machines[*node].name.as_str();
+        let list = |way: &[usize]| way.iter().map(name).collect::<Vec<_>>().join(" > ");
+        let in_group = |node: usize| self.hashes[node] == self.hashes[a];
+        let there = way(machines, a, b, in_group);
+        let back = way(machines, b, a, in_group);
+        for (way, from, to) in [(&there, a, b), (&back, b, a)] {
+            let (from, to) = (name(&from), name(&to));
+            match way {
+                Way::Foreign(hop, next) => {
+                    let (hop, next) = (name(hop), name(next));
+                    return Some(("I2", format!("{next} drops what {from} sends to {to}, as it comes from {hop}")));
+                }
+                Way::Circulates => {
+                    return Some(("I3", format!("the tables lead packets from {from} to {to} in a circle")));
+                }
+                Way::NotForwarded(at) => {
+                    return Some((
+                        "I1",
+                        format!("{} is on the way from {from} to {to} and does not forward", name(at)),
+                    ));
+                }
+                Way::Ends(_) | Way::Arrives(_) | Way::Leaves => {}
+            }
+        }
+        match (&there, &back) {
+            (Way::Arrives(there), Way::Arrives(back)) => {
+                let reversed = there.iter().eq(back.iter().rev());
+                (!reversed).then(|| ("I1", format!("there by {}, back by {}", list(there), list(back))))
+            }
+            (Way::Ends(at), Way::Arrives(way)) | (Way::Arrives(way), Way::Ends(at)) => {
+                Some(("I1", format!("one way by {}, the other way ends at {}", list(way), name(at))))
+            }
+            (Way::Ends(here), Way::Ends(there)) if *here != a || *there != b => {
+                Some(("I1", format!("the ways end at {} and {}", name(here), name(there))))
+            }
+            _ => None,
+        }
+    }
+
+    /// I4, and direct pairs that go on disagreeing.
+    pub(super) fn check_over_time(&mut self, now: Time, machines: &[Machine], underlay: &Underlay) {
+        let secs = now.as_micros() / 1_000_000;
+        if !self.switching.is_empty() || secs.is_multiple_of(LOOK_EVERY * 2) {
+            // A hash can change without a table; now and then all are read anew.
+            self.changed.extend(0..machines.len());
+        }
+        if !secs.is_multiple_of(LOOK_EVERY) {
+            return;
+        }
+        // At the first look after a disturbance nobody knows since when a pair is apart: take the disturbance.
+        let unknown = if self.looked { now } else { self.last_disturbance };
+        let mut apart = BTreeMap::new();
+        for (a, b) in self.hopeful(machines, underlay) {
+            let seen = way(machines, a, b, |_| true);
+            if matches!(seen, Way::Arrives(_)) {
+                continue;
+            }
+            let since = *self.apart.get(&(a, b)).unwrap_or(&unknown);
+            if now.since(since) > APART {
+                let names = vec![machines[a].name.clone(), machines[b].name.clone()];
+                let calm = now.since(self.last_disturbance);
+                let apart = now.since(since);
+                self.broken("I4", now, names, format!("apart for {apart:?} in {calm:?} of calm: {seen:?}"));
+            }
+            apart.insert((a, b), since);
+        }
+        self.apart = apart;
+        self.looked = true;
+    }
+
+    /// Ordered pairs of honest running nodes that the underlay lets meet: both can be in touch with gateways that can,
+    /// over each other, be in touch. A link is hoped for where one end is a gateway, and one end can begin to speak
+    /// with the other at an endpoint that the file gives.
+    fn hopeful(&self, machines: &[Machine], underlay: &Underlay) -> Vec<(usize, usize)> {
+        let runs = |node: &usize| machines[*node].daemon.as_ref().is_some_and(|daemon| !daemon.leaving);
+        let nodes: Vec<usize> = (0..machines.len()).filter(|node| runs(node) && !machines[*node].adversary).collect();
+        let opens = |from: usize, to: usize| self.statics[to] && underlay.can_open(from, to);
+        let meets = |a: usize, b: usize| (opens(a, b) || opens(b, a)) && underlay.round_trip_loss(a, b) < HOPELESS;
+        // Gateways that can be in touch over each other have the same group: the smallest number among them.
+        let gateways: Vec<usize> = nodes.iter().copied().filter(|node| self.gateways[*node]).collect();
+        let mut group: BTreeMap<usize, usize> = gateways.iter().map(|gateway| (*gateway, *gateway)).collect();
+        for a in &gateways {
+            for b in gateways.iter().filter(|b| *b < a && meets(*a, **b)) {
+                let (of_a, of_b) = (group[a], group[b]);
+                group.values_mut().filter(|of| **of == of_a).for_each(|of| *of = of_b);
+            }
+        }
+        // Only gateways forward, so a leaf in touch with two groups belongs to both without joining them.
+        let groups = |node: &usize| -> BTreeSet<usize> {
+            let touched = gateways.iter().filter(|gateway| *gateway == node || meets(*node, **gateway));
+            touched.map(|gateway| group[gateway]).collect()
+        };
+        let groups: Vec<BTreeSet<usize>> = nodes.iter().map(groups).collect();
+        let mut pairs = Vec::new();
+        for (i, a) in nodes.iter().enumerate() {
+            for (j, b) in nodes.iter().enumerate() {
+                if i != j && !groups[i].is_disjoint(&groups[j]) {
+                    pairs.push((*a, *b));
+                }
+            }
+        }
+        pairs
+    }
+}
+
+/// I6: a peer entry of an adversary holds nothing that belongs to an honest node or to nobody.
+fn drawn_by_adversaries(daemon: &Daemon, machines: &[Machine]) -> impl Iterator<Item = String> {
+    let key_of = |key| machines.iter().find(|machine| machine.adversary && machine.key == key);
+    let honest: Vec<IpAddr> =
+        machines.iter().filter(|m| !m.adversary).flat_map(|m| m.config.addresses.iter().copied()).collect();
+    let subnets = machines.iter().find(|m| !m.adversary).map(|m| m.config.subnets.clone()).unwrap_or_default();
+    let entries = daemon.desired.peers.iter().filter_map(move |peer| Some((key_of(peer.public_key)?, peer)));
+    let mut drawn = Vec::new();
+    for (adversary, peer) in entries {
+        for net in &peer.allowed {
+            let own = *net == crate::mesh::ids::host_prefix(IpAddr::V6(peer.link));
+            let stolen = honest.iter().any(|address| net.contains(address));
+            let outside = !subnets.iter().any(|subnet| subnet.contains(net));
+            if !own && (stolen || outside) {
+                drawn.push(format!("{net} goes to {}, who wrongly claims it", adversary.name));
+            }
+        }
+    }
+    drawn.into_iter()
+}
+
+fn first_address(machines: &[Machine], node: usize) -> IpAddr {
+    machines[node].config.addresses[0]
+}
+
+fn next_hop(machines: &[Machine], node: usize, address: IpAddr) -> Option<usize> {
+    machines[node].daemon.as_ref()?.tunnel.next_hop(address)
+}
+
+/// Follows the tables from one node to another, within the nodes of `group`.
+fn way(machines: &[Machine], from: usize, to: usize, group: impl Fn(usize) -> bool) -> Way {
+    let (src, dst) = (first_address(machines, from), first_address(machines, to));
+    let mut walked = vec![from];
+    let mut at = from;
+    loop {
+        let Some(next) = next_hop(machines, at, dst) else { return Way::Ends(at) };
+        let Some(daemon) = machines[next].daemon.as_ref().filter(|_| group(next)) else { return Way::Leaves };
+        walked.push(next);
+        if walked.len() > machines.len() {
+            return Way::Circulates;
+        }
+        if next_hop(machines, next, src) != Some(at) {
+            return Way::Foreign(at, next);
+        }
+        if next == to {
+            return Way::Arrives(walked);
+        }
+        if !daemon.tunnel.forwards() {
+            return Way::NotForwarded(next);
+        }
+        at = next;
+    }
+}
