@@ -8,6 +8,7 @@ mod nat;
 mod network;
 mod node;
 mod queue;
+pub mod random;
 pub mod scenario;
 pub mod traffic;
 mod tunnel;

@@ -16,6 +16,7 @@ mod file;
 mod network_file;
 mod quantity;
 pub mod runner;
+mod situations;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ use crate::mesh::ids::Name;
 pub use file::ScenarioError;
 pub use network_file::network_key;
 pub use quantity::{Nodes, Pairs};
+pub use situations::SITUATIONS;
 
 /// One situation: who is there, what happens, what must be true.
 #[derive(Clone, Debug)]

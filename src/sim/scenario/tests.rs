@@ -2,8 +2,6 @@
 
 use super::*;
 
-const FOUR_BOXES: &str = include_str!("../../../examples/scenarios/four-boxes.yaml");
-
 const SMALL: &str = "
 name: small
 about: two boxes
@@ -14,13 +12,26 @@ nodes:
   b: { address: 10.1.1.2, attach: { lan: 192.168.1.2 } }
 ";
 
+fn situation(name: &str) -> &'static str {
+    SITUATIONS.iter().find(|(known, _)| *known == name).expect("a situation").1
+}
+
+#[test]
+fn every_situation_is_understood() {
+    for (name, text) in SITUATIONS {
+        let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{name}.yaml: {error}"));
+        assert_eq!(scenario.name, name);
+        assert!(!scenario.expect.is_empty(), "{name} expects nothing");
+    }
+}
+
 fn error(extra: &str) -> String {
     Scenario::parse(&format!("{SMALL}{extra}")).expect_err("the file is wrong").to_string()
 }
 
 #[test]
 fn the_documented_example_is_understood() {
-    let scenario = Scenario::parse(FOUR_BOXES).expect("the example is right");
+    let scenario = Scenario::parse(situation("four-boxes")).expect("the example is right");
     assert_eq!(scenario.nodes.len(), 4);
     assert!(scenario.nodes["alpha"].firewall);
     assert_eq!(scenario.nodes["alpha"].wg_port, 50_001);
