@@ -24,6 +24,7 @@ pub(crate) struct Party {
 pub struct AllPairs {
     shared: Arc<Shared>,
     names: Vec<String>,
+    wanted: BTreeSet<(usize, usize)>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -33,27 +34,38 @@ struct Shared {
 }
 
 impl AllPairs {
-    /// Pings each directed pair each `interval` until it was answered once.
+    /// Pings each directed pair of `parties` each `interval` until it was answered once.
     pub(crate) fn start(parties: Vec<Party>, interval: Duration) -> Self {
+        let count = parties.len();
+        let all = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        let wanted = all.filter(|(from, to)| from != to).collect();
+        Self::start_pairs(parties, wanted, interval)
+    }
+
+    /// The same for these directed pairs of `parties`.
+    pub(crate) fn start_pairs(parties: Vec<Party>, wanted: BTreeSet<(usize, usize)>, interval: Duration) -> Self {
         let shared = Arc::new(Shared { first: Mutex::default(), stop: AtomicBool::new(false) });
         let names = parties.iter().map(|party| party.name.clone()).collect::<Vec<_>>();
         let addresses = parties.iter().map(|party| party.address).collect::<Vec<_>>();
         let start = |(me, party): (usize, &Party)| {
             let (shared, addresses) = (Arc::clone(&shared), addresses.clone());
-            party.machine.namespace().spawn("pairs", move || ping_others(&shared, me, &addresses, interval))
+            let others = wanted.iter().filter(|(from, _)| *from == me).map(|(_, to)| *to).collect();
+            let ping = move || ping_others(&shared, me, others, &addresses, interval);
+            party.machine.namespace().spawn("pairs", ping)
         };
         let threads = parties.iter().enumerate().map(start).collect();
-        Self { shared, names, threads }
+        Self { shared, names, wanted, threads }
     }
 
     /// Waits until every pair was answered, at most `within`, and ends the check.
     pub fn finish(mut self, within: Duration) -> Reach {
-        let pairs = self.names.len() * self.names.len().saturating_sub(1);
-        let _ = until(within, || (lock(&self.shared.first).len() == pairs).then_some(()));
+        let _ = until(within, || (lock(&self.shared.first).len() == self.wanted.len()).then_some(()));
         self.end();
-        let name = |index: usize| self.names[index].clone();
-        let first = lock(&self.shared.first).iter().map(|(&(from, to), at)| ((name(from), name(to)), *at)).collect();
-        Reach { names: self.names.clone(), first }
+        let name = |(from, to): &(usize, usize)| (self.names[*from].clone(), self.names[*to].clone());
+        let first = lock(&self.shared.first);
+        let missing = self.wanted.iter().filter(|pair| !first.contains_key(pair)).map(name).collect();
+        let first = first.iter().map(|(pair, at)| (name(pair), *at)).collect();
+        Reach { first, missing }
     }
 
     fn end(&mut self) {
@@ -70,8 +82,8 @@ impl Drop for AllPairs {
     }
 }
 
-fn ping_others(shared: &Shared, me: usize, addresses: &[IpAddr], interval: Duration) {
-    let mut missing = (0..addresses.len()).filter(|other| *other != me).collect::<BTreeSet<_>>();
+fn ping_others(shared: &Shared, me: usize, others: BTreeSet<usize>, addresses: &[IpAddr], interval: Duration) {
+    let mut missing = others;
     let mut echo = None;
     let mut sequence = 0;
     while !missing.is_empty() && !shared.stop.load(Ordering::Relaxed) {
@@ -103,8 +115,8 @@ fn ping_others(shared: &Shared, me: usize, addresses: &[IpAddr], interval: Durat
 /// Which directed pairs were answered, and when first.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    names: Vec<String>,
     first: BTreeMap<(String, String), Instant>,
+    missing: Vec<(String, String)>,
 }
 
 impl Reach {
@@ -114,9 +126,8 @@ impl Reach {
     }
 
     /// The pairs that never passed.
-    pub fn missing(&self) -> Vec<(String, String)> {
-        let all = self.names.iter().flat_map(|from| self.names.iter().map(move |to| (from.clone(), to.clone())));
-        all.filter(|pair| pair.0 != pair.1 && !self.first.contains_key(pair)).collect()
+    pub fn missing(&self) -> &[(String, String)] {
+        &self.missing
     }
 
     /// Time from `event` until every pair had passed. Panics, naming the pairs, when some never did.
@@ -130,7 +141,7 @@ impl Reach {
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} directed pairs pass", self.passed())?;
-        for (from, to) in self.missing() {
+        for (from, to) in &self.missing {
             write!(f, "; {from} does not reach {to}")?;
         }
         Ok(())

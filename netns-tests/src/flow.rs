@@ -73,6 +73,11 @@ impl Flow {
         (!report.probes.is_empty()).then(|| last_loss.unwrap_or(start).max(start))
     }
 
+    /// Sends no more probes and does not wait: where many flows end, this first to all of them.
+    pub fn end_soon(&self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Ends the flow, waits for late answers, and gives back what happened.
     pub fn stop(mut self) -> FlowReport {
         self.end();
@@ -85,7 +90,7 @@ impl Flow {
     }
 
     fn end(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.end_soon();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -152,6 +157,11 @@ pub struct FlowReport {
 }
 
 impl FlowReport {
+    /// Forgets the probes sent at other moments than `wanted`.
+    pub fn keep(&mut self, wanted: impl Fn(Instant) -> bool) {
+        self.probes.retain(|probe| wanted(probe.sent));
+    }
+
     /// Number of probes sent.
     pub fn sent(&self) -> usize {
         self.probes.len()

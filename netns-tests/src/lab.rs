@@ -82,8 +82,13 @@ impl Lab {
     ) -> Node {
         let node = Node::new(machine, name, interface, addresses);
         node.set_network(network);
-        lock(&self.nodes).push(node.clone());
+        self.adopt(&node);
         node
+    }
+
+    /// Takes charge of a daemon: its log is printed when the test fails, and it is ended with the lab.
+    pub(crate) fn adopt(&self, node: &Node) {
+        lock(&self.nodes).push(node.clone());
     }
 
     /// Starts all these daemons, one right after the other; gives back the moment just before the last one's start.

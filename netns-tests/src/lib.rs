@@ -12,6 +12,7 @@
 //! segment.rs     bridge or impaired switch; cuts                   clock.rs      wrong wall clocks
 //! forwarder.rs   the impaired switch: delay, loss, order           slots.rs      how many labs run at once
 //! router.rs      NAT and stateful firewalls                        topology.rs   the networks that several tests use
+//! scenario/      runs the simulator's scenario files with daemons  datagrams.rs  what an attacker hears and forges
 //! ```
 //!
 //! Nothing is left behind, however a test ends: see [`namespace`].
@@ -35,6 +36,7 @@ pub mod node;
 pub mod process;
 pub mod random;
 pub mod router;
+pub mod scenario;
 pub mod segment;
 pub mod slots;
 pub mod topology;

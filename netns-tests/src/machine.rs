@@ -70,7 +70,32 @@ impl Machine {
         program.start(&self.0.namespace)
     }
 
-    /// Lets only replies in by `interface`, as the firewall of a rented server does. ICMP errors and neighbour discovery pass.
+    /// Loses everything that goes to (`outward`) or comes from an underlay address, silently, or lets it pass again.
+    /// For machines that share no segment; those that do are cut in [`Segment`].
+    pub fn block(&self, address: IpAddr, outward: bool, block: bool) {
+        let hook = if outward { "egress" } else { "ingress" };
+        let (family, field) = if address.is_ipv6() { ("ipv6_addr", "ip6") } else { ("ipv4_addr", "ip") };
+        let field = format!("{field} {}", if outward { "daddr" } else { "saddr" });
+        let set = format!("{hook}_{family}");
+        let mut rules = String::new();
+        for number in 0..self.0.interfaces.load(Ordering::Relaxed) {
+            let table = format!("cut_{set}_{number}");
+            rules.push_str(&format!(
+                "table netdev {table} {{ set {set} {{ type {family}; }}
+                chain cut {{ type filter hook {hook} device \"eth{number}\" priority 0; }}
+                }}
+                flush chain netdev {table} cut
+                add rule netdev {table} cut {field} @{set} drop
+                add element netdev {table} {set} {{ {address} }}\n"
+            ));
+            if !block {
+                rules.push_str(&format!("delete element netdev {table} {set} {{ {address} }}\n"));
+            }
+        }
+        self.nft(&rules);
+    }
+
+    /// Lets only replies in by `interface` (`eth*` means all), as the firewall of a rented server does. ICMP errors and neighbour discovery pass.
     pub fn firewall(&self, interface: &str) {
         self.nft(&format!(
             "table inet firewall {{ chain input {{ type filter hook input priority 0;

@@ -12,7 +12,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -99,25 +99,27 @@ impl Namespace {
 
     /// Like [`Self::feed`], but gives back the failure as text.
     pub fn attempt(&self, program: &str, args: &[&str], input: &str) -> Result<String, String> {
+        let output = self.output(program, args, input)?;
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            return Ok(stdout);
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{program} {}: {}\n{stdout}{stderr}{input}", args.join(" "), output.status))
+    }
+
+    /// Runs a program to its end; an error only if it could not be started.
+    pub fn output(&self, program: &str, args: &[&str], input: &str) -> Result<Output, String> {
         let shown = format!("{program} {}", args.join(" "));
         let (program, args) = (program.to_owned(), args.iter().map(ToString::to_string).collect::<Vec<_>>());
         let input = input.to_owned();
         self.run(move || {
-            let mut child = Command::new(&program)
-                .args(&args)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .map_err(|error| format!("cannot run {shown}: {error}"))?;
-            let written = std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes());
-            let output = child.wait_with_output().map_err(|error| format!("{shown}: {error}"))?;
-            let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-            if output.status.success() && written.is_ok() {
-                return Ok(stdout);
-            }
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{shown}: {}\n{stdout}{stderr}{input}", output.status))
+            let mut command = Command::new(&program);
+            let piped = command.args(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = piped.spawn().map_err(|error| format!("cannot run {shown}: {error}"))?;
+            // A program that ends before it has read everything says by its status whether that was right.
+            drop(std::io::Write::write_all(&mut child.stdin.take().expect("piped"), input.as_bytes()));
+            child.wait_with_output().map_err(|error| format!("{shown}: {error}"))
         })
     }
 

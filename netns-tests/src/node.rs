@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use wgnet_api::{Peer, Status};
 
 use crate::clock;
@@ -90,7 +91,12 @@ impl Node {
 
     /// Writes its network file; the next start reads it.
     pub fn set_network(&self, network: &NetworkFile) {
-        self.machine().write(&self.network_file(), &network.to_string());
+        self.set_network_text(&network.to_string());
+    }
+
+    /// Writes the text of its network file; the next start reads it.
+    pub fn set_network_text(&self, text: &str) {
+        self.machine().write(&self.network_file(), text);
     }
 
     /// From the next start on, the daemon's wall clock is off by this much, in libfaketime's words: `-1d`, `+3600`.
@@ -140,6 +146,11 @@ impl Node {
         self.with_process(|process| process.stop(STOP_WITHIN))
     }
 
+    /// Asks the daemon by SIGTERM to leave the mesh, and does not wait.
+    pub fn ask_to_stop(&self) {
+        self.with_process(|process| process.signal(Signal::SIGTERM));
+    }
+
     /// Ends the daemon by SIGKILL. Gives back the moment just before.
     pub fn kill(&self) -> Instant {
         let moment = Instant::now();
@@ -163,12 +174,15 @@ impl Node {
         lock(&self.0.logs).last().map(|(_, log)| log.clone()).unwrap_or_default()
     }
 
-    /// What `wgnet status --json` says.
+    /// What `wgnet status --json` says. Its exit code tells whether all is well, so it is no error here.
     pub fn status(&self) -> Result<Status, String> {
         let program = binary().display().to_string();
-        let text =
-            self.machine().namespace().attempt(&program, &["status", "--json", "--socket", &self.socket()], "")?;
-        serde_json::from_str(&text).map_err(|error| format!("{error} in the status of {}:\n{text}", self.name()))
+        let args = ["status", "--json", "--socket", &self.socket()];
+        let output = self.machine().namespace().output(&program, &args, "")?;
+        serde_json::from_slice(&output.stdout).map_err(|error| {
+            let said = [output.stdout, output.stderr].concat();
+            format!("no status of {}: {error}\n{}", self.name(), String::from_utf8_lossy(&said))
+        })
     }
 
     /// Waits until the status is as `wish` says; panics with the last one when that takes longer than `within`.

@@ -74,6 +74,11 @@ impl Segment {
         &self.name
     }
 
+    /// Whether `machine` is plugged in here.
+    pub fn has(&self, machine: &Machine) -> bool {
+        lock(&self.ports).contains_key(machine.name())
+    }
+
     /// Plugs `machine` in by its new interface `interface`.
     pub(crate) fn plug(&self, machine: &Machine, interface: &str) {
         let mut ports = lock(&self.ports);
@@ -112,6 +117,11 @@ impl Segment {
     /// Nothing of `from` reaches `to` any more; the other direction stays.
     pub fn cut_one_way(&self, from: &Machine, to: &Machine) {
         self.set_cuts(&[(self.port(from), self.port(to))], true);
+    }
+
+    /// Packets from `from` reach `to` again; the other direction stays as it is.
+    pub fn heal_one_way(&self, from: &Machine, to: &Machine) {
+        self.set_cuts(&[(self.port(from), self.port(to))], false);
     }
 
     /// Nothing passes between `a` and `b`.

@@ -146,7 +146,9 @@ fn a_peer_whose_name_resolves_only_later_is_found_then_and_again_after_it_moves(
     bob.machine().hosts(&[]);
     alice.start();
     bob.start();
-    bob.with_process(|process| drop(process.wait_for_line("alice.example", SOON)));
+    bob.wait_for("the unknown name is shown", SOON, |status| {
+        status.health.iter().any(|line| line.text.contains("alice.example"))
+    });
     bob.machine().hosts(&[("alice.example", "192.0.2.1".parse().expect("an address"))]);
     lab.all_pairs_pass(&nodes, Duration::from_secs(60));
     alice.kill();
