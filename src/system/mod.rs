@@ -1,5 +1,11 @@
 //! What the operating system must do for the mesh: addresses, routes, MTU, forwarding. Whole desired states,
 //! idempotent, cleaned up at exit and after a crash of a former run.
+//!
+//! `linux/` does it by netlink; [`fake`] records what it was told, for tests.
+
+pub mod fake;
+#[cfg(target_os = "linux")]
+pub mod linux;
 
 use crate::mesh::io::{DesiredSystem, LocalNetwork};
 
@@ -8,15 +14,19 @@ pub trait System: Send {
     /// Makes the interface look like `desired`: adds, changes, then removes what is ours and no longer wanted.
     fn set(&mut self, desired: &DesiredSystem) -> impl Future<Output = Result<(), SystemError>> + Send;
 
-    /// Addresses of the machine's other interfaces, loopback left out.
+    /// Addresses of the machine's other interfaces that are up; loopback, link-local addresses and the interfaces of
+    /// wgnet are left out. Sorted, so that equal networks compare equal.
     fn local_network(&mut self) -> impl Future<Output = Result<LocalNetwork, SystemError>> + Send;
+
+    /// Waits until `local_network` may answer differently. May be dropped and called again.
+    fn network_changed(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Removes everything that `set` made and restores what it changed.
     fn clean_up(&mut self) -> impl Future<Output = Result<(), SystemError>> + Send;
 }
 
 /// The system refused. Says what was tried and how to mend it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {reason}{}", if remedy.is_empty() { String::new() } else { format!(" ({remedy})") })]
 pub struct SystemError {
     /// What was tried, such as `cannot add route 10.0.0.0/8 dev wg0`.

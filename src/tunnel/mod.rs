@@ -4,6 +4,9 @@
 //! difference, adds, moves, then removes. It never clears and refills, and never "corrects" an endpoint that
 //! WireGuard learned by roaming.
 
+pub mod fake;
+pub mod userspace;
+
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use crate::mesh::io::{DesiredTunnel, TunnelReport};
@@ -55,6 +58,15 @@ pub enum TunnelError {
     /// The device loop ended.
     #[error("the tunnel's device loop has ended: {0}")]
     Ended(String),
+}
+
+impl TunnelError {
+    /// `--tunnel` named a backend that this build does not have.
+    pub fn not_built(backend: &str) -> Self {
+        Self::Unsupported(format!(
+            "the {backend} tunnel is not built yet: use --tunnel userspace, or leave --tunnel away"
+        ))
+    }
 }
 
 fn remedy_text(remedy: &str) -> String {

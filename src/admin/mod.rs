@@ -1,0 +1,38 @@
+//! The admin protocol's server: HTTP/1.1 and JSON (types of [`wgnet_api`]) over a unix socket.
+//!
+//! [`socket`] binds it, 0600, and replaces one that a killed daemon left; [`server`] takes connections of root and of
+//! the daemon's own user, a few at a time and each for a few seconds; [`routes`] turns a request into a [`Request`]
+//! for the daemon's loop and its answer into JSON; [`status`] turns the engine's view into the status that people see.
+//!
+//! The loop answers between two inputs of the engine, so that every answer is one moment's truth. A client that is
+//! slow, stuck or greedy costs the loop nothing: it only ever holds its own connection.
+
+pub mod routes;
+pub mod server;
+pub mod socket;
+pub mod status;
+#[cfg(test)]
+mod tests;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::mesh::io::{Command, CommandError};
+
+/// Requests that wait for the loop; more are told to come again.
+const WAITING: usize = 16;
+
+/// What a client wants of the daemon's loop, with the place for the answer. A client that went away is no error.
+#[derive(Debug)]
+pub enum Request {
+    /// The present status.
+    Status(oneshot::Sender<wgnet_api::Status>),
+    /// The last events.
+    Journal(oneshot::Sender<wgnet_api::Journal>),
+    /// Something that changes the mesh.
+    Command(Command, oneshot::Sender<Result<(), CommandError>>),
+}
+
+/// The two ends between the server and the loop.
+pub fn channel() -> (mpsc::Sender<Request>, mpsc::Receiver<Request>) {
+    mpsc::channel(WAITING)
+}

@@ -1,0 +1,261 @@
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use wgnet_api::{Client, Error};
+
+use super::server::CONNECTIONS;
+use super::*;
+use crate::daemon::journal::Journal;
+use crate::mesh::config::{Class, DirectMode, GatewayPolicy, MeshConfig, NetworkKey};
+use crate::mesh::event::{Event, EventKind, Severity};
+use crate::mesh::ids::{NodeId, WgPublicKey};
+use crate::mesh::io::{PeerReport, TunnelReport};
+use crate::mesh::view::{HealthLine, NodeView, PathKind, View};
+
+const SECRET: [u8; 32] = [0x5a; 32];
+
+fn config() -> MeshConfig {
+    MeshConfig {
+        key: NetworkKey::new(SECRET),
+        subnets: vec!["10.0.0.0/8".parse().expect("a prefix")],
+        static_peers: vec![],
+        gateways: GatewayPolicy::Static,
+        direct: DirectMode::Auto,
+        mtu: 1420,
+        name: "alice".parse().expect("a name"),
+        addresses: vec!["10.1.1.1".parse().expect("an address")],
+        class: Class::Server,
+        offer_gateway: false,
+        wg_port: 50_001,
+        admin_port: 50_501,
+    }
+}
+
+fn member(name: &str, key: u8) -> NodeView {
+    NodeView {
+        id: Some(NodeId([key; 32])),
+        name: name.to_owned(),
+        addresses: vec!["10.1.1.2".parse().expect("an address")],
+        public_key: Some(WgPublicKey([key; 32])),
+        path: PathKind::Gateway,
+        via: Some("beta".to_owned()),
+        hops: 2,
+        cost: Some(70),
+        endpoint: None,
+        handshake_age: None,
+        rtt: Some(Duration::from_micros(1_234)),
+        loss: Some(0.1),
+        rx_bytes: 10,
+        tx_bytes: 20,
+        gateway: false,
+        refused: false,
+        prefixes: vec![],
+        why: "no direct way".to_owned(),
+    }
+}
+
+fn report(key: u8) -> PeerReport {
+    PeerReport {
+        public_key: WgPublicKey([key; 32]),
+        endpoint: Some("192.0.2.1:51820".parse().expect("an endpoint")),
+        handshake_age: Some(Duration::from_secs(5)),
+        rx_bytes: 1,
+        tx_bytes: 2,
+        data_packets: 3,
+        allowed: vec!["10.7.0.0/24".parse().expect("a prefix")],
+    }
+}
+
+fn line(severity: Severity, code: &'static str) -> HealthLine {
+    HealthLine { severity, code, text: "text".to_owned(), remedy: "remedy".to_owned() }
+}
+
+fn sample_status() -> wgnet_api::Status {
+    let config = config();
+    let own = status::Own {
+        config: &config,
+        interface: "wg0",
+        public_key: WgPublicKey([1; 32]),
+        link_address: "fd00::1".parse().expect("an address"),
+        tunnel: "userspace",
+        uptime: Duration::from_secs(9),
+        health: &[line(Severity::Error, "storage")],
+    };
+    let view = View {
+        id: NodeId([1; 32]),
+        gateway: true,
+        nodes: vec![member("bob", 2)],
+        health: vec![line(Severity::Warning, "name-conflict"), line(Severity::Warning, "storage")],
+        effective_hash: 0xabc,
+        counters: vec![],
+    };
+    status::status(&own, &view, &TunnelReport { peers: vec![report(2), report(3)] })
+}
+
+#[test]
+fn status_shows_members_foreigners_and_the_worst_health_first() {
+    let status = sample_status();
+    assert_eq!((status.node.name.as_str(), status.node.address.as_str()), ("alice", "10.1.1.1"));
+    assert_eq!(status.node.effective_lsdb, "0000000000000abc");
+    let [bob, foreign] = &status.peers[..] else { panic!("{:?}", status.peers) };
+    assert_eq!((bob.name.as_str(), bob.via.as_deref(), bob.foreign), ("bob", Some("beta"), false));
+    assert_eq!((bob.rtt_ms, bob.loss), (Some(1.234), Some(0.1)));
+    assert_eq!(
+        (foreign.foreign, foreign.address.as_str(), foreign.path),
+        (true, "10.7.0.0/24", wgnet_api::PathKind::Direct)
+    );
+    assert_eq!(foreign.handshake_age_s, Some(5));
+    let codes: Vec<_> = status.health.iter().map(|line| line.code.as_str()).collect();
+    assert_eq!(codes, ["storage", "name-conflict"], "the daemon's own word on the disk stands for the engine's");
+}
+
+/// A server in a temporary directory, with a loop that answers as the daemon's would.
+struct Served {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn serve(lifetime: Duration) -> Served {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("run/wg0.sock");
+    let (listener, file) = socket::bind(&path).expect("bind");
+    let (requests, mut inbox) = channel();
+    tokio::spawn(async move { server::serve_within(listener, routes::router(requests), lifetime).await });
+    tokio::spawn(async move {
+        let _file = file;
+        let mut events = Journal::default();
+        events.add(
+            Duration::from_millis(1_500),
+            Event {
+                severity: Severity::Info,
+                kind: EventKind::Link,
+                subject: "bob".to_owned(),
+                text: "link to bob is up: three echoes both ways".to_owned(),
+            },
+        );
+        while let Some(request) = inbox.recv().await {
+            match request {
+                Request::Status(reply) => drop(reply.send(sample_status())),
+                Request::Journal(reply) => drop(reply.send(status::journal(events.entries()))),
+                Request::Command(Command::LinkCost { peer, .. }, reply) if peer != "bob" => {
+                    drop(reply.send(Err(CommandError::UnknownName(peer))));
+                }
+                Request::Command(Command::Forget { .. }, reply) => drop(reply.send(Err(CommandError::NotGateway))),
+                Request::Command(_, reply) => drop(reply.send(Ok(()))),
+            }
+        }
+    });
+    Served { _dir: dir, path }
+}
+
+async fn with_client<A: Send + 'static>(path: &Path, ask: impl FnOnce(Client) -> A + Send + 'static) -> A {
+    let client = Client::new(path);
+    tokio::task::spawn_blocking(move || ask(client)).await.expect("the client")
+}
+
+/// One raw exchange: status line, headers and body as text.
+async fn raw(path: &Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(path).await.expect("connect");
+    stream.write_all(request.as_bytes()).await.expect("write");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("read");
+    answer
+}
+
+#[tokio::test]
+async fn client_and_server_agree_on_every_route() {
+    let served = serve(Duration::from_secs(5));
+    let status = with_client(&served.path, |client| client.status()).await.expect("status");
+    assert_eq!(status, sample_status());
+    let journal = with_client(&served.path, |client| client.journal()).await.expect("journal");
+    assert_eq!((journal.entries[0].kind.as_str(), journal.entries[0].time_ms), ("link", 1_500));
+    with_client(&served.path, |client| client.link_cost("bob", Some(5))).await.expect("set");
+    with_client(&served.path, |client| client.link_cost("bob", None)).await.expect("cleared");
+    let unknown = with_client(&served.path, |client| client.link_cost("eve", None)).await.expect_err("unknown");
+    assert_eq!(unknown.to_string(), "no node named \"eve\" is known (`wgnet status` lists the names)");
+    let refused = with_client(&served.path, |client| client.forget("bob")).await.expect_err("no gateway");
+    assert!(matches!(refused, Error::Refused { status: 409, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_refused_in_json() {
+    let served = serve(Duration::from_secs(5));
+    let post = |body: &str| {
+        let length = body.len();
+        format!(
+            "POST /v1/link-cost HTTP/1.1\r\nHost: wgnet\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let large = format!("{{\"peer\":\"{}\"}}", "a".repeat(65 << 10));
+    for (request, status) in [
+        ("GET /v1/nothing HTTP/1.1\r\nHost: wgnet\r\n\r\n".to_owned(), "404"),
+        ("DELETE /v1/status HTTP/1.1\r\nHost: wgnet\r\n\r\n".to_owned(), "405"),
+        (post("{"), "400"),
+        (post("{\"peer\":\"bob\",\"cost\":-1}"), "422"),
+        (post("{\"peer\":\"bob\",\"cots\":1}"), "422"),
+        (post(&large), "413"),
+    ] {
+        let answer = raw(&served.path, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let body = answer.split_once("\r\n\r\n").expect("a body").1;
+        let refusal: wgnet_api::Refusal = serde_json::from_str(body).expect("a refusal in JSON");
+        assert!(!refusal.error.is_empty() && !refusal.remedy.is_empty(), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_holds_a_secret() {
+    let served = serve(Duration::from_secs(5));
+    use base64::Engine as _;
+    let secrets = [base64::engine::general_purpose::STANDARD.encode(SECRET), "5a".repeat(32)];
+    for route in ["/v1/status", "/v1/journal"] {
+        let answer = raw(&served.path, &format!("GET {route} HTTP/1.1\r\nHost: wgnet\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(secrets.iter().all(|secret| !answer.contains(secret)), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn stuck_clients_are_shown_the_door() {
+    let served = serve(Duration::from_millis(300));
+    // As many as there are slots, each in the middle of its request line.
+    let mut stuck = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = UnixStream::connect(&served.path).await.expect("connect");
+        stream.write_all(b"GET /v1/sta").await.expect("write");
+        stuck.push(stream);
+    }
+    let status = with_client(&served.path, |client| client.status()).await.expect("served after they were cut off");
+    assert_eq!(status.node.name, "alice");
+}
+
+#[tokio::test]
+async fn socket_is_private_and_vanishes_with_its_owner() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("run/wg0.sock");
+    let (listener, file) = socket::bind(&path).expect("bind");
+    let metadata = std::fs::metadata(&path).expect("there");
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    drop((listener, file));
+    assert!(!path.exists());
+    assert!(!dir.path().join("run").exists(), "the directory that was made for it goes too");
+}
+
+#[tokio::test]
+async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("wg0.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("a daemon that was killed"));
+    let (_listener, _file) = socket::bind(&path).expect("replaced");
+    let error = socket::bind(&path).map(|_| ()).expect_err("live").to_string();
+    assert!(error.contains("another daemon answers at"), "{error}");
+    let other = dir.path().join("notes.txt");
+    std::fs::write(&other, "precious").expect("write");
+    let error = socket::bind(&other).map(|_| ()).expect_err("no socket").to_string();
+    assert!(error.contains("is no socket"), "{error}");
+    assert_eq!(std::fs::read_to_string(&other).expect("kept"), "precious");
+}

@@ -1,0 +1,261 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::config::{COST_RANGE, TunnelMode};
+
+const EXAMPLES: &str = "\
+Examples:
+  wgnet genkey                            a shared key for a new network file
+  wgnet check -c net.yaml                 is the network file right?
+  wgnet -c net.yaml wg0 10.1.1.1 alice    start a node
+  wgnet -c net.yaml -i wg0 -a 10.1.1.1,fd01::1 -n alice
+  wgnet                                   the same from /etc/wgnet: net.yaml and node.yaml
+  wgnet status                            ask the running node for its peers and paths
+
+Each value comes from the first of: command line, environment (WGNET_...), node.yaml, default.
+The shared key comes from the network file only: arguments and environment are public on a machine.";
+
+/// A WireGuard mesh from one YAML file, without a coordinator.
+///
+/// Starts this machine's node of the mesh and runs until SIGINT or SIGTERM; then it leaves the mesh and removes the
+/// interface. Needs root (or CAP_NET_ADMIN).
+#[derive(Debug, Parser)]
+#[command(name = "wgnet", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(override_usage = "wgnet [OPTIONS] [INTERFACE ADDRESS NAME]\n       wgnet <COMMAND>")]
+pub struct Cli {
+    /// The node to run when no subcommand is given.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// What to do instead of running a node.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the network file and, as far as given, this node's values; touch nothing.
+    ///
+    /// Prints each mistake as FILE:LINE:COLUMN. Exits with 0 when there are none but warnings, with 1 otherwise.
+    #[command(after_help = "\
+Examples:
+  wgnet check -c net.yaml
+  wgnet check -c net.yaml wg0 10.1.1.1 alice")]
+    #[command(override_usage = "wgnet check [OPTIONS] [INTERFACE ADDRESS NAME]")]
+    Check(Box<CheckArgs>),
+    /// Print a new shared key for a network file (base64 of 32 random bytes).
+    #[command(
+        after_help = "Example:\n  (umask 077; wgnet genkey > net.key)     and in net.yaml: sharedKeyFile: net.key"
+    )]
+    Genkey,
+    /// Show the running node: its peers, the path to each, and what is wrong.
+    Status(StatusArgs),
+    /// At a gateway: let go of a name, so that a reinstalled machine can take it again.
+    Forget(ForgetArgs),
+    /// Show or set the cost of the link to a peer, in place of the measured one.
+    #[command(after_help = "\
+Examples:
+  wgnet cost beta          show it
+  wgnet cost beta 500      set it; a higher cost makes a path less attractive
+  wgnet cost beta clear    measure it again")]
+    Cost(CostArgs),
+    /// Print the completion script of a shell.
+    #[command(after_help = "\
+Examples:
+  wgnet completions bash > /etc/bash_completion.d/wgnet
+  wgnet completions zsh  > /usr/local/share/zsh/site-functions/_wgnet
+  wgnet completions fish > ~/.config/fish/completions/wgnet.fish")]
+    Completions(CompletionsArgs),
+}
+
+/// Everything that makes a node.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// This node's interface, address and name, as a short form of -i, -a and -n.
+    #[arg(value_names = ["INTERFACE", "ADDRESS", "NAME"], num_args = 0..=3, hide_possible_values = true)]
+    pub positional: Vec<String>,
+    /// The network file, the same on all nodes [default: /etc/wgnet/net.yaml].
+    #[arg(short = 'c', long, visible_alias = "config", alias = "network_config")]
+    #[arg(value_name = "FILE", env = "WGNET_CONFIG", hide_env_values = true, value_parser = path())]
+    pub network_config: Option<PathBuf>,
+    /// The node file, this machine's own values [default: /etc/wgnet/node.yaml, if it exists].
+    #[arg(short = 'p', long, alias = "peer_config")]
+    #[arg(value_name = "FILE", env = "WGNET_PEER_CONFIG", hide_env_values = true, value_parser = path())]
+    pub peer_config: Option<PathBuf>,
+    /// Name of the WireGuard interface, at most 15 bytes; node.yaml: wgInterface.
+    #[arg(short = 'i', long, value_name = "NAME", env = "WGNET_INTERFACE", hide_env_values = true)]
+    pub wireguard_interface: Option<String>,
+    /// Overlay address: one IPv4, one IPv6, or both separated by a comma; node.yaml: wgIp.
+    #[arg(short = 'a', long, value_name = "IP", value_delimiter = ',', action = ArgAction::Append)]
+    #[arg(env = "WGNET_ADDRESS", hide_env_values = true)]
+    pub wireguard_address: Vec<String>,
+    /// Name of this node: lower-case letters, digits and hyphens; node.yaml: name.
+    #[arg(short = 'n', long, value_name = "NAME", env = "WGNET_NAME", hide_env_values = true)]
+    pub name: Option<String>,
+    /// UDP port of WireGuard [default: the one of the network file, else 50000 + last byte of the address].
+    #[arg(short = 'w', long, value_name = "PORT", env = "WGNET_WIREGUARD_PORT", hide_env_values = true)]
+    pub wireguard_port: Option<String>,
+    /// UDP port of control traffic [default: the one of the network file, else 50500 + last byte of the address].
+    #[arg(short = 'u', long, value_name = "PORT", env = "WGNET_ADMIN_PORT", hide_env_values = true)]
+    pub admin_port: Option<String>,
+    /// What carries the packets [default: auto]; node.yaml: tunnel.
+    #[arg(long, value_name = "MODE", env = "WGNET_TUNNEL", hide_env_values = true, value_parser = tunnel_words())]
+    pub tunnel: Option<String>,
+    /// Use an interface that someone else made; the same as --tunnel existing.
+    #[arg(short = 'e', long)]
+    pub existing_wg: bool,
+    /// Where keys and state are kept, one directory per interface [default: /var/lib/wgnet].
+    #[arg(long, value_name = "DIR", env = "WGNET_STATE_DIR", hide_env_values = true, value_parser = path())]
+    pub state_dir: Option<PathBuf>,
+    /// The admin socket [default: /run/wgnet/INTERFACE.sock].
+    #[arg(long, value_name = "PATH", env = "WGNET_SOCKET", hide_env_values = true, value_parser = path())]
+    pub socket: Option<PathBuf>,
+    /// Tell more: once for debugging, twice for every packet of control traffic. RUST_LOG overrides it.
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The words for a tunnel, and nothing, which an empty variable holds.
+fn tunnel_words() -> PossibleValuesParser {
+    let words = TunnelMode::WORDS.map(|(word, mode)| {
+        PossibleValue::new(word).help(match mode {
+            TunnelMode::Auto => "the kernel's WireGuard where it works, else the embedded tunnel",
+            TunnelMode::Userspace => "the embedded tunnel",
+            TunnelMode::Kernel => "the kernel's WireGuard",
+            TunnelMode::Existing => "an interface that someone else made",
+        })
+    });
+    PossibleValuesParser::new(words.into_iter().chain([PossibleValue::new("").hide(true)]))
+}
+
+/// A path; unlike clap's own parser it lets an empty variable pass, which then counts as not set.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// `wgnet check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The node to check.
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// Which running daemon a command speaks to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SocketArgs {
+    /// The daemon's admin socket [default: the only one in /run/wgnet].
+    #[arg(long, value_name = "PATH", env = "WGNET_SOCKET", hide_env_values = true, value_parser = path())]
+    pub socket: Option<PathBuf>,
+}
+
+/// `wgnet status`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StatusArgs {
+    /// The daemon's admin socket [default: the only one in /run/wgnet].
+    #[arg(long, value_name = "PATH", env = "WGNET_SOCKET", hide_env_values = true, value_parser = path())]
+    pub socket: Option<PathBuf>,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `wgnet forget`.
+#[derive(Clone, Debug, Args)]
+pub struct ForgetArgs {
+    /// The name to let go of.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The daemon to tell.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// `wgnet cost`.
+#[derive(Clone, Debug, Args)]
+pub struct CostArgs {
+    /// Name or address of the peer.
+    #[arg(value_name = "PEER")]
+    pub peer: String,
+    /// The new cost, 1 to 1000000, or "clear"; nothing shows the present one.
+    #[arg(value_name = "COST|clear", value_parser = parse_cost)]
+    pub cost: Option<CostChange>,
+    /// The daemon to tell.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// What becomes of a link's cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CostChange {
+    /// This cost, whatever is measured.
+    Set(u32),
+    /// The measured one.
+    Clear,
+}
+
+fn parse_cost(text: &str) -> Result<CostChange, String> {
+    let (low, high) = COST_RANGE;
+    match text.parse() {
+        _ if text == "clear" => Ok(CostChange::Clear),
+        Ok(cost) if (low..=high).contains(&cost) => Ok(CostChange::Set(cost)),
+        _ => Err(format!("write a whole number from {low} to {high}, or \"clear\"")),
+    }
+}
+
+/// `wgnet completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cost_is_a_number_in_range_or_clear() {
+        assert_eq!(parse_cost("clear"), Ok(CostChange::Clear));
+        assert_eq!(parse_cost("1"), Ok(CostChange::Set(1)));
+        assert_eq!(parse_cost("1000000"), Ok(CostChange::Set(1_000_000)));
+        for wrong in ["0", "1000001", "-1", "", "auto"] {
+            assert!(parse_cost(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn interface_address_and_name_come_by_place() {
+        let cli = Cli::try_parse_from(["wgnet", "-c", "net.yaml", "wg0", "10.1.1.1", "alice"]).expect("a command line");
+        assert_eq!(cli.node.positional, ["wg0", "10.1.1.1", "alice"]);
+        assert!(cli.command.is_none());
+    }
+
+    #[test]
+    fn wg_netmanagers_options_are_understood() {
+        let line = "wgnet --network_config n -p p -i wg0 -a 10.1.1.1 -n a -e -w 1 -u 2 -vvv";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+        assert_eq!(cli.node.network_config.as_deref(), Some(std::path::Path::new("n")));
+        assert!(cli.node.existing_wg);
+        assert_eq!(cli.node.verbose, 3);
+    }
+
+    #[test]
+    fn an_address_may_be_given_twice_or_with_a_comma() {
+        for line in ["wgnet -a 10.1.1.1,fd01::1", "wgnet -a 10.1.1.1 -a fd01::1"] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+            assert_eq!(cli.node.wireguard_address, ["10.1.1.1", "fd01::1"], "{line}");
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The loop: one input at a time into the engine, and everything it asks for done before the next.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::DaemonError;
+use super::clock::{Clock, wall};
+use super::health::Health;
+use super::journal::Journal;
+use super::resolver::{Resolved, Resolver};
+use super::saver::{Saved, Saver};
+use super::signal::Signal;
+use super::underlay::{BATCH, Family, Received, Underlay};
+use crate::admin::{self, Request};
+use crate::config::Config;
+use crate::mesh::engine::Engine;
+use crate::mesh::event::{Event, EventKind, Severity};
+use crate::mesh::ids::WgPublicKey;
+use crate::mesh::io::{Command, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, TunnelReport, Via};
+use crate::mesh::time::Time;
+use crate::system::System;
+use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
+
+/// How often the engine hears of the tunnel's counters.
+const REPORT: Duration = Duration::from_secs(1);
+/// How often the tunnel is looked at while a new peer's first handshake is awaited ...
+const QUICK_REPORT: Duration = Duration::from_millis(20);
+/// ... and for how long: a peer that is not there must not keep the daemon awake.
+const QUICK: Duration = Duration::from_secs(2);
+/// How long the engine may take to leave the mesh, and the disk to take the last state.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How often what the system refused is tried again: whoever holds our route may let go of it.
+const RETRY_SYSTEM: Duration = Duration::from_secs(10);
+
+/// A started node: everything the loop needs.
+pub(super) struct Node<S> {
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) engine: Engine,
+    pub(super) public_key: WgPublicKey,
+    pub(super) underlay: Underlay,
+    pub(super) tunnel: Box<dyn Tunnel>,
+    pub(super) control: mpsc::Receiver<ControlDatagram>,
+    pub(super) system: S,
+    pub(super) saver: Saver,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) signals: mpsc::Receiver<Signal>,
+    /// What was mended at the start, for the journal.
+    pub(super) warnings: Vec<String>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Timer,
+    Underlay(Family),
+    Control(Option<ControlDatagram>),
+    Request(Request),
+    Saved(Saved),
+    Resolved(Resolved),
+    Network,
+    Signal(Signal),
+}
+
+/// The node, and what the loop remembers between two inputs.
+struct Loop<S> {
+    node: Node<S>,
+    resolver: Resolver,
+    journal: Journal,
+    health: Health,
+    /// What the engine heard last.
+    network: Option<LocalNetwork>,
+    report: TunnelReport,
+    /// When the tunnel is looked at next.
+    next_look: Time,
+    /// When the engine last heard a report.
+    reported: Time,
+    /// Until when a first handshake is awaited.
+    quick_until: Time,
+    desired_tunnel: DesiredTunnel,
+    desired_system: Option<DesiredSystem>,
+    next_system_retry: Time,
+    leaving: Option<Time>,
+    ended: Option<Result<(), DaemonError>>,
+}
+
+/// Runs until the engine has left the mesh or the tunnel is gone; then takes everything down again.
+///
+/// # Errors
+/// The tunnel's device is gone.
+pub(super) async fn run<S: System>(node: Node<S>, announce: impl FnOnce()) -> Result<(), DaemonError> {
+    let mut this = Loop::new(node);
+    for text in std::mem::take(&mut this.node.warnings) {
+        let subject = this.node.config.mesh.name.to_string();
+        this.journal.add(wall(), Event { severity: Severity::Warning, kind: EventKind::Storage, subject, text });
+    }
+    this.drain().await;
+    this.look_at_network().await;
+    announce();
+    while this.ended.is_none() {
+        this.turn().await;
+    }
+    this.finish().await
+}
+
+impl<S: System> Loop<S> {
+    fn new(node: Node<S>) -> Self {
+        Self {
+            node,
+            resolver: Resolver::default(),
+            journal: Journal::default(),
+            health: Health::default(),
+            network: None,
+            report: TunnelReport::default(),
+            next_look: Time::ZERO + REPORT,
+            reported: Time::ZERO,
+            quick_until: Time::ZERO,
+            desired_tunnel: DesiredTunnel::default(),
+            desired_system: None,
+            next_system_retry: Time::ZERO,
+            leaving: None,
+            ended: None,
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.node.clock.now()
+    }
+
+    /// Waits for something to happen, then gives the engine what did and what is due besides.
+    async fn turn(&mut self) {
+        let wake = self.wait().await;
+        self.handle(wake).await;
+        let now = self.now();
+        if self.node.engine.next_timeout().is_some_and(|deadline| deadline <= now) {
+            self.node.engine.handle_timeout(now);
+            self.drain().await;
+        }
+        if self.next_look <= now {
+            self.look_at_tunnel().await;
+        }
+        if self.health.has("system") && self.next_system_retry <= now {
+            self.apply_system().await;
+        }
+        if self.leaving.is_some_and(|deadline| deadline <= now) {
+            self.end(Ok(()));
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let deadline = [self.node.engine.next_timeout(), Some(self.next_look), self.leaving];
+        let deadline = deadline.into_iter().flatten().min().unwrap_or(self.next_look);
+        let node = &mut self.node;
+        tokio::select! {
+            () = tokio::time::sleep_until(node.clock.instant(deadline)) => Wake::Timer,
+            family = node.underlay.readable() => Wake::Underlay(family),
+            datagram = node.control.recv() => Wake::Control(datagram),
+            Some(request) = node.requests.recv() => Wake::Request(request),
+            saved = node.saver.next() => Wake::Saved(saved),
+            resolved = self.resolver.next() => Wake::Resolved(resolved),
+            () = node.system.network_changed() => Wake::Network,
+            Some(signal) = node.signals.recv() => Wake::Signal(signal),
+        }
+    }
+
+    async fn handle(&mut self, wake: Wake) {
+        match wake {
+            Wake::Timer => {}
+            Wake::Underlay(family) => self.receive(family).await,
+            Wake::Control(Some(first)) => self.receive_control(first).await,
+            Wake::Control(None) => {
+                let why = self.node.tunnel.report().err().map_or_else(|| "it ended".to_owned(), |e| e.to_string());
+                self.end(Err(DaemonError(format!("the tunnel is gone: {why}"))));
+            }
+            Wake::Request(request) => self.answer(request).await,
+            Wake::Saved(saved) => self.saved(saved).await,
+            Wake::Resolved(Resolved { host, addresses }) => {
+                let now = self.now();
+                self.node.engine.handle_resolved(now, &host, &addresses);
+                self.drain().await;
+            }
+            Wake::Network => self.look_at_network().await,
+            Wake::Signal(Signal::Stop) => self.stop().await,
+            Wake::Signal(Signal::Reload) => {
+                tracing::warn!("SIGHUP: wgnet does not read its files again while it runs; restart it instead");
+            }
+        }
+    }
+
+    async fn receive(&mut self, family: Family) {
+        for _ in 0..BATCH {
+            let now = self.now();
+            match self.node.underlay.receive(family) {
+                Received::Datagram(from, bytes) => self.node.engine.handle_datagram(now, Via::Underlay(from), bytes),
+                Received::Useless => continue,
+                Received::Nothing => return,
+            }
+            self.drain().await;
+        }
+        // A flood: let the admin server's and netlink's tasks have their turn, too.
+        tokio::task::yield_now().await;
+    }
+
+    async fn receive_control(&mut self, first: ControlDatagram) {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            let Some(ControlDatagram { from, payload }) = next else { return };
+            let now = self.now();
+            self.node.engine.handle_datagram(now, Via::Tunnel(from), &payload);
+            self.drain().await;
+            next = self.node.control.try_recv().ok();
+        }
+        if let Some(ControlDatagram { from, payload }) = next {
+            let now = self.now();
+            self.node.engine.handle_datagram(now, Via::Tunnel(from), &payload);
+            self.drain().await;
+        }
+        tokio::task::yield_now().await;
+    }
+
+    /// Does everything the engine asks for, in its order.
+    async fn drain(&mut self) {
+        while let Some(output) = self.node.engine.poll_output() {
+            match output {
+                Output::Send { to: Destination::Underlay(to), bytes } => self.node.underlay.send(to, &bytes),
+                Output::Send { to: Destination::Tunnel(to), bytes } => self.node.tunnel.send_control(to, &bytes),
+                Output::Tunnel(desired) => self.apply_tunnel(desired),
+                Output::System(desired) => {
+                    self.desired_system = Some(desired);
+                    self.apply_system().await;
+                }
+                Output::Save { token, bytes } => self.node.saver.save(token, bytes),
+                Output::Resolve { host } => self.resolver.ask(host),
+                Output::Event(event) => self.journal.add(wall(), event),
+                Output::Left => self.end(Ok(())),
+            }
+        }
+    }
+
+    fn apply_tunnel(&mut self, desired: DesiredTunnel) {
+        match self.node.tunnel.set(&desired) {
+            Ok(()) => self.health.over("tunnel"),
+            Err(error) => self.tunnel_trouble(error),
+        }
+        let known = |key: WgPublicKey| self.desired_tunnel.peers.iter().any(|peer| peer.public_key == key);
+        if desired.peers.iter().any(|peer| !known(peer.public_key)) {
+            let now = self.now();
+            self.quick_until = now + QUICK;
+            self.next_look = now + QUICK_REPORT;
+        }
+        self.desired_tunnel = desired;
+    }
+
+    fn tunnel_trouble(&mut self, error: TunnelError) {
+        match error {
+            TunnelError::Ended(_) => self.end(Err(DaemonError(error.to_string()))),
+            _ => self.health.trouble(Severity::Error, "tunnel", error.to_string(), "see the daemon's log"),
+        }
+    }
+
+    async fn apply_system(&mut self) {
+        let Some(mut desired) = self.desired_system.clone() else { return };
+        // The embedded tunnel forwards from peer to peer by itself. With the kernel's forwarding on as well, a peer
+        // could reach whatever else this machine routes to.
+        desired.forwarding &= self.node.tunnel.kind() != "userspace";
+        match self.node.system.set(&desired).await {
+            Ok(()) => self.health.over("system"),
+            Err(error) => {
+                let remedy = error.remedy.clone();
+                self.health.trouble(Severity::Error, "system", error.to_string(), &remedy);
+                self.next_system_retry = self.now() + RETRY_SYSTEM;
+            }
+        }
+    }
+
+    /// Tells the engine about the tunnel: each second, and at once when a handshake or an endpoint is new.
+    async fn look_at_tunnel(&mut self) {
+        let now = self.now();
+        let report = match self.node.tunnel.report() {
+            Ok(report) => report,
+            Err(error) => {
+                self.next_look = now + REPORT;
+                return self.tunnel_trouble(error);
+            }
+        };
+        let waits = now < self.quick_until && !all_have_shaken_hands(&self.desired_tunnel, &report);
+        let due = now.since(self.reported) >= REPORT;
+        if due || is_news(&self.report, &report) {
+            self.reported = now;
+            self.report.clone_from(&report);
+            self.node.engine.handle_tunnel(now, report);
+            self.drain().await;
+        }
+        self.next_look = now + if waits { QUICK_REPORT } else { REPORT };
+    }
+
+    async fn look_at_network(&mut self) {
+        match self.node.system.local_network().await {
+            Ok(network) if self.network.as_ref() != Some(&network) => {
+                tracing::debug!(?network, "the machine's addresses");
+                self.network = Some(network.clone());
+                let now = self.now();
+                self.node.engine.handle_network(now, network);
+                self.drain().await;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    async fn saved(&mut self, saved: Saved) {
+        let durable = saved.result.is_ok();
+        match saved.result {
+            Ok(()) => self.health.over("storage"),
+            Err(error) => {
+                let text = format!("the state of the mesh cannot be kept: {error}");
+                let remedy = "the mesh works all the same, but after a restart this node must discover it anew";
+                self.health.trouble(Severity::Warning, "storage", text, remedy);
+            }
+        }
+        let now = self.now();
+        self.node.engine.handle_saved(now, saved.token, durable);
+        self.drain().await;
+    }
+
+    async fn answer(&mut self, request: Request) {
+        // A client that went away in between is no concern of ours.
+        match request {
+            Request::Status(reply) => drop(reply.send(self.status())),
+            Request::Journal(reply) => drop(reply.send(admin::status::journal(self.journal.entries()))),
+            Request::Command(command, reply) => {
+                let now = self.now();
+                let outcome = self.node.engine.handle_command(now, command);
+                self.drain().await;
+                drop(reply.send(outcome));
+            }
+        }
+    }
+
+    fn status(&self) -> wgnet_api::Status {
+        let node = &self.node;
+        let own = admin::status::Own {
+            config: &node.config.mesh,
+            interface: &node.config.interface,
+            public_key: node.public_key,
+            link_address: node.engine.link_address(),
+            tunnel: node.tunnel.kind(),
+            uptime: node.clock.uptime(),
+            health: self.health.lines(),
+        };
+        admin::status::status(&own, &node.engine.view(self.now()), &self.report)
+    }
+
+    async fn stop(&mut self) {
+        if self.leaving.is_some() {
+            tracing::info!("stopping at once");
+            return self.end(Ok(()));
+        }
+        tracing::info!("leaving the mesh");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        let now = self.now();
+        self.leaving = Some(now + LEAVE);
+        if let Err(error) = self.node.engine.handle_command(now, Command::Leave) {
+            tracing::warn!("cannot leave the mesh: {error}");
+            self.end(Ok(()));
+        }
+        self.drain().await;
+    }
+
+    /// The first end counts.
+    fn end(&mut self, outcome: Result<(), DaemonError>) {
+        self.ended.get_or_insert(outcome);
+    }
+
+    async fn finish(self) -> Result<(), DaemonError> {
+        let Node { mut saver, tunnel, mut system, mut signals, underlay, .. } = self.node;
+        let last_save = async {
+            while !saver.is_idle() {
+                if let Err(error) = saver.next().await.result {
+                    tracing::warn!("the state of the mesh cannot be kept: {error}");
+                }
+            }
+        };
+        tokio::select! {
+            () = last_save => {}
+            () = tokio::time::sleep(LEAVE) => tracing::warn!("the disk does not take the state of the mesh"),
+            Some(_) = signals.recv() => {}
+        }
+        tunnel.close();
+        if let Err(error) = system.clean_up().await {
+            tracing::warn!("{error}");
+        }
+        tracing::debug!(counters = ?underlay.counters(), "underlay");
+        tracing::info!("stopped");
+        self.ended.unwrap_or(Ok(()))
+    }
+}
+
+/// Whether a report tells more than that time has passed.
+fn is_news(old: &TunnelReport, new: &TunnelReport) -> bool {
+    old.peers.len() != new.peers.len()
+        || old.peers.iter().zip(&new.peers).any(|(old, new)| {
+            let shaken = match (old.handshake_age, new.handshake_age) {
+                (Some(old), Some(new)) => new < old,
+                (old, new) => old.is_some() != new.is_some(),
+            };
+            shaken || old.public_key != new.public_key || old.endpoint != new.endpoint
+        })
+}
+
+fn all_have_shaken_hands(desired: &DesiredTunnel, report: &TunnelReport) -> bool {
+    desired
+        .peers
+        .iter()
+        .all(|peer| report.peers.iter().any(|seen| seen.public_key == peer.public_key && seen.handshake_age.is_some()))
+}

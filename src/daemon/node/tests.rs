@@ -1,0 +1,298 @@
+//! The loop with a fake tunnel and a fake system, real sockets and a real state directory.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::{Overlay, TunnelMode};
+use crate::daemon::store::Store;
+use crate::mesh::config::{Class, DirectMode, GatewayPolicy, MeshConfig, NetworkKey};
+use crate::mesh::engine::Identity;
+use crate::mesh::io::PeerReport;
+use crate::system::SystemError;
+use crate::system::fake::FakeSystem;
+use crate::tunnel::fake::FakeTunnel;
+
+/// Longer than anything here may take, shorter than a person's patience.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A node, and the ends of it that a test holds.
+struct Bench {
+    node: Node<FakeSystem>,
+    ends: Ends,
+}
+
+struct Ends {
+    _dir: TempDir,
+    tunnel: FakeTunnel,
+    system: FakeSystem,
+    control: mpsc::Sender<ControlDatagram>,
+    requests: mpsc::Sender<Request>,
+    signals: mpsc::Sender<Signal>,
+    port: u16,
+}
+
+fn config(dir: &Path, admin_port: u16) -> Config {
+    Config {
+        mesh: MeshConfig {
+            key: NetworkKey::new([7; 32]),
+            subnets: vec!["10.0.0.0/8".parse().expect("a prefix")],
+            static_peers: vec![],
+            gateways: GatewayPolicy::Static,
+            direct: DirectMode::Auto,
+            mtu: 1420,
+            name: "alice".parse().expect("a name"),
+            addresses: vec!["10.1.1.1".parse().expect("an address")],
+            class: Class::Server,
+            offer_gateway: false,
+            wg_port: 50_001,
+            admin_port,
+        },
+        interface: "wg0".to_owned(),
+        tunnel: TunnelMode::Auto,
+        state_dir: dir.to_owned(),
+        socket: dir.join("wg0.sock"),
+        network_file: dir.join("net.yaml"),
+        verbosity: 0,
+        overlay: Overlay::default(),
+    }
+}
+
+fn bench() -> Bench {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(dir.path(), "wg0").expect("open");
+    let loaded = store.load(0).expect("load");
+    let underlay = Underlay::bind(0).expect("bind");
+    let port = underlay.port();
+    let config = config(dir.path(), port);
+    let clock = Clock::start();
+    let public_key = WgPublicKey([1; 32]);
+    let identity = Identity { seed: loaded.keys.seed, wg_public: public_key, epoch: loaded.epoch };
+    let engine = Engine::new(config.mesh.clone(), identity, None, [3; 32], clock.now());
+    let (tunnel, system) = (FakeTunnel::default(), FakeSystem::default());
+    let (control, control_queue) = mpsc::channel(8);
+    let (requests, inbox) = admin::channel();
+    let (signals, signal_queue) = mpsc::channel(4);
+    let node = Node {
+        config,
+        clock,
+        engine,
+        public_key,
+        underlay,
+        tunnel: Box::new(tunnel.clone()),
+        control: control_queue,
+        system: system.clone(),
+        saver: Saver::new(store),
+        requests: inbox,
+        signals: signal_queue,
+        warnings: vec!["the epoch was mended".to_owned()],
+    };
+    Bench { node, ends: Ends { _dir: dir, tunnel, system, control, requests, signals, port } }
+}
+
+/// Runs the node; returns when it is ready.
+async fn start() -> (Ends, JoinHandle<Result<(), DaemonError>>) {
+    let Bench { node, ends } = bench();
+    let (announce, ready) = oneshot::channel();
+    let running = tokio::spawn(run(node, || announce.send(()).expect("the test waits")));
+    timeout(SOON, ready).await.expect("ready soon").expect("announced");
+    (ends, running)
+}
+
+async fn outcome(running: JoinHandle<Result<(), DaemonError>>) -> Result<(), DaemonError> {
+    timeout(SOON, running).await.expect("it ends").expect("no panic")
+}
+
+async fn status(ends: &Ends) -> wgnet_api::Status {
+    let (reply, answer) = oneshot::channel();
+    ends.requests.send(Request::Status(reply)).await.expect("the loop runs");
+    timeout(SOON, answer).await.expect("an answer soon").expect("an answer")
+}
+
+#[tokio::test]
+async fn a_stop_takes_everything_down() {
+    let (ends, running) = start().await;
+    ends.signals.send(Signal::Stop).await.expect("the loop runs");
+    outcome(running).await.expect("a clean end");
+    assert!(ends.tunnel.record().closed);
+    assert!(ends.system.is_clean());
+}
+
+#[tokio::test]
+async fn a_second_stop_ends_at_once_and_cleans_up_all_the_same() {
+    let (ends, running) = start().await;
+    for _ in 0..2 {
+        ends.signals.send(Signal::Stop).await.expect("the loop runs");
+    }
+    outcome(running).await.expect("a clean end");
+    assert!(ends.tunnel.record().closed && ends.system.is_clean());
+}
+
+#[tokio::test]
+async fn reload_is_no_reason_to_end() {
+    let (ends, running) = start().await;
+    ends.signals.send(Signal::Reload).await.expect("the loop runs");
+    assert_eq!(status(&ends).await.node.name, "alice");
+    assert!(!running.is_finished());
+}
+
+#[tokio::test]
+async fn a_lost_device_ends_the_daemon_with_its_reason() {
+    let (ends, running) = start().await;
+    ends.tunnel.set_broken(Some("wg0 was deleted"));
+    drop(ends.control);
+    let error = outcome(running).await.expect_err("no tunnel, no node").to_string();
+    assert!(error.contains("wg0 was deleted"), "{error}");
+    assert!(ends.tunnel.record().closed && ends.system.is_clean());
+}
+
+#[tokio::test]
+async fn status_shows_foreign_peers_of_the_tunnel() {
+    let (ends, _running) = start().await;
+    ends.tunnel.set_report(TunnelReport {
+        peers: vec![PeerReport {
+            public_key: WgPublicKey([9; 32]),
+            endpoint: None,
+            handshake_age: None,
+            rx_bytes: 0,
+            tx_bytes: 0,
+            data_packets: 0,
+            allowed: vec!["10.7.0.0/24".parse().expect("a prefix")],
+        }],
+    });
+    let seen = async {
+        while !status(&ends).await.peers.iter().any(|peer| peer.foreign) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, seen).await.expect("within the next report");
+    assert_eq!(status(&ends).await.node.tunnel, "fake");
+}
+
+#[tokio::test]
+async fn what_was_mended_at_the_start_is_in_the_journal() {
+    let (ends, _running) = start().await;
+    let (reply, answer) = oneshot::channel();
+    ends.requests.send(Request::Journal(reply)).await.expect("the loop runs");
+    let journal = timeout(SOON, answer).await.expect("soon").expect("an answer");
+    assert_eq!(
+        (journal.entries[0].kind.as_str(), journal.entries[0].text.as_str()),
+        ("storage", "the epoch was mended")
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_junk_starves_nobody() {
+    let (ends, running) = start().await;
+    let port = ends.port;
+    let flood = std::thread::spawn(move || {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
+        for i in 0..100_000_u32 {
+            let junk = [i as u8; 200];
+            // A full buffer at the other end is what this is about.
+            let _ = socket.send_to(&junk, (Ipv4Addr::LOCALHOST, port));
+        }
+    });
+    let mut answers = 0;
+    while !flood.is_finished() {
+        status(&ends).await;
+        answers += 1;
+    }
+    assert!(answers > 1, "answers in the middle of the flood");
+    flood.join().expect("the flood");
+    ends.signals.send(Signal::Stop).await.expect("the loop runs");
+    outcome(running).await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn what_the_system_refuses_is_a_health_line_until_it_gives_in() {
+    let Bench { node, ends } = bench();
+    let mut this = Loop::new(node);
+    this.desired_system = Some(DesiredSystem { forwarding: true, mtu: 1420, ..DesiredSystem::default() });
+    ends.system.refuse(Some(SystemError {
+        what: "cannot add route 10.0.0.0/8 dev wg0".to_owned(),
+        reason: "taken".to_owned(),
+        remedy: "choose another subnet".to_owned(),
+    }));
+    this.apply_system().await;
+    let line = &this.status().health[0];
+    assert_eq!((line.code.as_str(), line.remedy.as_str()), ("system", "choose another subnet"));
+    ends.system.refuse(None);
+    this.apply_system().await;
+    assert!(this.status().health.is_empty());
+    assert!(ends.system.states().iter().all(|state| state.forwarding), "no embedded tunnel: the kernel forwards");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_a_health_line_and_no_reason_to_end() {
+    let Bench { node, ends } = bench();
+    let mut this = Loop::new(node);
+    // A directory where the temporary file shall be: the write fails, as on a full disk.
+    std::fs::create_dir(ends._dir.path().join("wg0/mesh.tmp")).expect("in the way");
+    this.node.saver.save(1, b"state".to_vec());
+    let saved = this.node.saver.next().await;
+    this.saved(saved).await;
+    assert_eq!(this.status().health[0].code, "storage");
+    assert!(this.ended.is_none());
+    std::fs::remove_dir(ends._dir.path().join("wg0/mesh.tmp")).expect("out of the way");
+    this.node.saver.save(2, b"state".to_vec());
+    let saved = this.node.saver.next().await;
+    this.saved(saved).await;
+    assert!(this.status().health.is_empty());
+}
+
+#[tokio::test]
+async fn a_new_peer_is_watched_closely_until_it_has_shaken_hands() {
+    let Bench { node, ends } = bench();
+    let mut this = Loop::new(node);
+    let key = WgPublicKey([9; 32]);
+    let peer = crate::mesh::io::DesiredPeer {
+        public_key: key,
+        link: "fd00::9".parse().expect("an address"),
+        endpoint: None,
+        keepalive: None,
+        allowed: vec![],
+        accept: vec![],
+        generation: 0,
+    };
+    this.apply_tunnel(DesiredTunnel { peers: vec![peer], forward: false });
+    this.look_at_tunnel().await;
+    assert!(this.next_look.since(this.now()) <= QUICK_REPORT);
+    let seen = PeerReport {
+        public_key: key,
+        endpoint: None,
+        handshake_age: Some(Duration::ZERO),
+        rx_bytes: 0,
+        tx_bytes: 0,
+        data_packets: 0,
+        allowed: vec![],
+    };
+    ends.tunnel.set_report(TunnelReport { peers: vec![seen] });
+    this.look_at_tunnel().await;
+    assert!(this.next_look.since(this.now()) > QUICK_REPORT);
+    assert_eq!(this.report.peers.len(), 1, "the engine hears of a handshake at once");
+}
+
+#[test]
+fn only_time_passing_is_no_news() {
+    let at = |age: u64, port: u16| TunnelReport {
+        peers: vec![PeerReport {
+            public_key: WgPublicKey([9; 32]),
+            endpoint: Some((Ipv4Addr::LOCALHOST, port).into()),
+            handshake_age: Some(Duration::from_secs(age)),
+            rx_bytes: age,
+            tx_bytes: 0,
+            data_packets: 0,
+            allowed: vec![],
+        }],
+    };
+    assert!(!is_news(&at(5, 1), &at(6, 1)));
+    assert!(is_news(&at(5, 1), &at(0, 1)), "a new handshake");
+    assert!(is_news(&at(5, 1), &at(6, 2)), "a new endpoint");
+    assert!(is_news(&TunnelReport::default(), &at(0, 1)), "a new peer");
+}

@@ -1,0 +1,186 @@
+//! From a configuration to a running node, step by step; a step that fails undoes the ones before it and says what to
+//! do.
+
+use std::io;
+
+use rand_core::{OsRng, RngCore};
+use tokio::sync::mpsc;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+use super::DaemonError;
+use super::clock::{Clock, wall};
+use super::node::{self, Node};
+use super::saver::Saver;
+use super::signal::{self, Signal};
+use super::store::{Loaded, Store};
+use super::underlay::Underlay;
+use crate::admin;
+use crate::config::{Config, TunnelMode};
+use crate::mesh::engine::{Engine, Identity};
+use crate::mesh::ids::WgPublicKey;
+use crate::system::{System, SystemError};
+use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace, UserspaceConfig};
+use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
+
+/// Control datagrams of the tunnel that wait for the loop: at 1200 bytes each, 300 KB.
+const CONTROL: usize = 256;
+
+/// Starts a node and runs it to its end.
+pub(super) async fn start(config: Config) -> Result<(), DaemonError> {
+    let signals = signal::signals().map_err(|e| DaemonError(format!("cannot listen for signals: {e}")))?;
+    check_tunnel(&config)?;
+    let system = open_system(&config.interface).map_err(named)?;
+    let store = Store::open(&config.state_dir, &config.interface).map_err(named)?;
+    let outcome = start_with(config, &store, signals, system).await;
+    match outcome {
+        Err(Failure::Starting(error)) => {
+            store.discard_if_new();
+            Err(error)
+        }
+        Err(Failure::Running(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
+}
+
+enum Failure {
+    /// Nothing was done yet in the name of this node.
+    Starting(DaemonError),
+    Running(DaemonError),
+}
+
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Self {
+        Self::Starting(error)
+    }
+}
+
+async fn start_with(
+    config: Config,
+    store: &Store,
+    signals: mpsc::Receiver<Signal>,
+    system: impl System,
+) -> Result<(), Failure> {
+    let clock = Clock::start();
+    let Loaded { keys, epoch, mesh: saved, warnings } = store.load(wall().as_secs()).map_err(named)?;
+    let underlay = Underlay::bind(config.mesh.admin_port).map_err(|e| port_error(config.mesh.admin_port, &e))?;
+    let (listener, socket_file) = admin::socket::bind(&config.socket).map_err(named)?;
+
+    let public_key = WgPublicKey(PublicKey::from(&StaticSecret::from(keys.wg_private)).to_bytes());
+    let identity = Identity { seed: keys.seed, wg_public: public_key, epoch };
+    let mut seed = Zeroizing::new([0; 32]);
+    OsRng.fill_bytes(&mut *seed);
+    let engine = Engine::new(config.mesh.clone(), identity, saved.as_deref(), *seed, clock.now());
+
+    let (tunnel, control) = open_tunnel(&config, Zeroizing::new(keys.wg_private), &engine).map_err(named)?;
+    drop(keys);
+    if config.tunnel == TunnelMode::Auto {
+        tracing::info!("tunnel: {} (the kernel's comes with a later release)", tunnel.kind());
+    }
+    let (requests, inbox) = admin::channel();
+    let server = tokio::spawn(admin::server::serve(listener, admin::routes::router(requests)));
+    let ready = ready_line(&config, tunnel.kind());
+    let node = Node {
+        clock,
+        engine,
+        public_key,
+        underlay,
+        tunnel,
+        control,
+        system,
+        saver: Saver::new(store.clone()),
+        requests: inbox,
+        signals,
+        warnings,
+        config,
+    };
+    let outcome = node::run(node, || {
+        tracing::info!("{ready}");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    })
+    .await;
+    server.abort();
+    drop(socket_file);
+    outcome.map_err(Failure::Running)
+}
+
+#[cfg(target_os = "linux")]
+fn open_system(interface: &str) -> Result<impl System + use<>, SystemError> {
+    crate::system::linux::LinuxSystem::open(interface)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_system(interface: &str) -> Result<crate::system::fake::FakeSystem, SystemError> {
+    Err(SystemError {
+        what: format!("cannot set up {interface}"),
+        reason: "wgnet does not know this operating system yet".to_owned(),
+        remedy: "run it on Linux".to_owned(),
+    })
+}
+
+fn ready_line(config: &Config, tunnel: &str) -> String {
+    let addresses: Vec<_> = config.mesh.addresses.iter().map(ToString::to_string).collect();
+    format!(
+        "ready: {} {} on {} ({tunnel} tunnel, WireGuard port {}, admin port {})",
+        config.mesh.name,
+        addresses.join(" "),
+        config.interface,
+        config.mesh.wg_port,
+        config.mesh.admin_port
+    )
+}
+
+/// Refuses what is not built before anything is touched.
+fn check_tunnel(config: &Config) -> Result<(), DaemonError> {
+    match config.tunnel {
+        TunnelMode::Auto | TunnelMode::Userspace => Ok(()),
+        TunnelMode::Kernel | TunnelMode::Existing => Err(DaemonError(format!(
+            "--tunnel {} comes with a later release (`--tunnel userspace`, the embedded tunnel, works)",
+            config.tunnel.word()
+        ))),
+    }
+}
+
+fn named(error: impl std::error::Error) -> DaemonError {
+    DaemonError(error.to_string())
+}
+
+fn port_error(port: u16, error: &io::Error) -> DaemonError {
+    DaemonError(match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("UDP port {port} (the admin port) is taken by another program: choose another with -u")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "not allowed to use UDP port {port} (the admin port): run as root, or choose one above 1023 with -u"
+            )
+        }
+        _ => format!("cannot use UDP port {port} (the admin port): {error}"),
+    })
+}
+
+/// Opens the embedded tunnel; its control datagrams come out of the queue.
+fn open_tunnel(
+    config: &Config,
+    private_key: Zeroizing<[u8; 32]>,
+    engine: &Engine,
+) -> Result<(Box<dyn Tunnel>, mpsc::Receiver<ControlDatagram>), TunnelError> {
+    let (send, receive) = mpsc::channel(CONTROL);
+    let link_address = engine.link_address();
+    let mut addresses = config.mesh.addresses.clone();
+    addresses.push(link_address.into());
+    let tunnel = Userspace::open(UserspaceConfig {
+        interface: config.interface.clone(),
+        private_key,
+        listen_port: config.mesh.wg_port,
+        mtu: config.mesh.mtu,
+        addresses,
+        link_address,
+        control_port: config.mesh.admin_port,
+        fwmark: None,
+        // A full queue drops the datagram, as a full socket would: the engine sends again what matters.
+        control: Box::new(move |datagram| drop(send.try_send(datagram))),
+        uapi_dir: UAPI_DIRECTORY.into(),
+    })?;
+    Ok((Box::new(tunnel), receive))
+}

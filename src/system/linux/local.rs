@@ -1,0 +1,64 @@
+//! The machine's addresses on the underlay: what other nodes may reach it by.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use futures_util::TryStreamExt;
+use rtnetlink::Handle;
+use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
+
+use super::address::address_of;
+use super::error::refused;
+use super::route;
+use crate::mesh::io::{LocalAddress, LocalNetwork};
+use crate::system::SystemError;
+
+/// Reads the addresses of every interface that is up, but for loopback and the interfaces of wgnet: this one, and
+/// those of other networks on the same machine, which their routes give away.
+pub(super) async fn network(netlink: &Handle, own: &str) -> Result<LocalNetwork, SystemError> {
+    let what = || "cannot read the machine's addresses".to_owned();
+    let overlays: BTreeSet<u32> = route::ours(netlink, None)
+        .await
+        .map_err(|e| refused(what(), &e))?
+        .iter()
+        .filter_map(route::interface_of)
+        .collect();
+    let mut underlays = BTreeSet::new();
+    let mut links = netlink.link().get().execute();
+    while let Some(link) = links.try_next().await.map_err(|e| refused(what(), &e))? {
+        let index = link.header.index;
+        let flags = link.header.flags;
+        // The carrier itself: `Running` follows it up to a second later (the kernel's linkwatch).
+        let up = flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
+        let is_own = link.attributes.iter().any(|a| matches!(a, LinkAttribute::IfName(name) if name == own));
+        if up && !flags.contains(LinkFlags::Loopback) && !is_own && !overlays.contains(&index) {
+            underlays.insert(index);
+        }
+    }
+    let messages: Vec<AddressMessage> =
+        netlink.address().get().execute().try_collect().await.map_err(|e| refused(what(), &e))?;
+    let mut addresses: Vec<LocalAddress> = messages
+        .iter()
+        .filter(|message| underlays.contains(&message.header.index) && is_settled(message))
+        .filter_map(|message| Some(LocalAddress { address: address_of(message)?, prefix: message.header.prefix_len }))
+        .filter(|local| reaches_beyond_the_link(local.address))
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    Ok(LocalNetwork { addresses })
+}
+
+/// Neither waiting for duplicate address detection, nor failed in it, nor on its way out.
+fn is_settled(message: &AddressMessage) -> bool {
+    let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed | AddressHeaderFlags::Deprecated;
+    !message.header.flags.intersects(unusable)
+}
+
+fn reaches_beyond_the_link(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !link_local && !address.is_loopback() && !address.is_multicast() && !address.is_unspecified()
+}

@@ -1,0 +1,380 @@
+//! One peer: its noise state, its endpoint, what waits for a session, and its counters.
+//!
+//! boringtun keeps the keys and WireGuard's own timers. What it lacks is here: padding, roaming, persistent keepalive
+//! (boringtun cannot change it later, and does not revive an expired peer by it), fast first retries, the packets that
+//! wait for a session, and handshake times that count only sessions which both ends hold.
+//!
+//! boringtun's clock stands still between calls of `update_timers`, so a peer that slept is woken by one such call
+//! before it is used.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::{Tunn, TunnResult};
+use ipnet::IpNet;
+use zeroize::Zeroizing;
+
+use super::Ports;
+use super::retry::Retry;
+use crate::mesh::ids::WgPublicKey;
+
+/// A prefix that moved to another peer is accepted from the old one for this long.
+pub(super) const MOVE_GRACE: Duration = Duration::from_secs(2);
+
+/// How often boringtun's timers are looked at while a peer has any state.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Packets of users that wait for a session; the oldest is dropped first, as the kernel does.
+const STAGED_DATA: usize = 128;
+
+/// Control datagrams that wait for a session: only the newest matter.
+const STAGED_CONTROL: usize = 8;
+
+/// REKEY_AFTER_TIME of the WireGuard paper (section 6.1).
+const REKEY_AFTER_TIME: Duration = Duration::from_secs(120);
+
+/// Length of a scratch buffer that holds any sealed or opened datagram; boringtun panics on smaller ones.
+pub(super) const SCRATCH: usize = 65_536 + 256;
+
+/// Message types of WireGuard: the first byte of every datagram.
+pub(super) mod message {
+    pub(in crate::tunnel::userspace) const INITIATION: u8 = 1;
+    pub(in crate::tunnel::userspace) const RESPONSE: u8 = 2;
+    pub(in crate::tunnel::userspace) const COOKIE_REPLY: u8 = 3;
+    pub(in crate::tunnel::userspace) const DATA: u8 = 4;
+}
+
+/// Whose packet it is: control datagrams wait in front, and only the newest few of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    Data,
+    Control,
+}
+
+/// One WireGuard peer.
+pub(super) struct Peer {
+    pub(super) key: WgPublicKey,
+    /// The mesh wants it. One that only a person added is foreign: the mesh never removes it.
+    pub(super) by_mesh: bool,
+    /// A person added it by `wg set`, with these prefixes.
+    pub(super) by_person: bool,
+    pub(super) wished: BTreeSet<IpNet>,
+    pub(super) link: Option<Ipv6Addr>,
+    /// Serial of the last endpoint hint that was applied.
+    pub(super) hint: Option<u64>,
+    pub(super) generation: u32,
+    /// Prefixes of others that are accepted from it while they stand.
+    pub(super) accept: Vec<IpNet>,
+    /// Prefixes that moved away from it, accepted until then.
+    grace: Vec<(IpNet, Instant)>,
+    pub(super) preshared: Option<Zeroizing<[u8; 32]>>,
+    /// Persistent keepalive in seconds.
+    pub(super) keepalive: Option<u16>,
+    pub(super) endpoint: Option<SocketAddr>,
+    /// Number of the peer in datagrams: the upper 24 bits of the receiver index.
+    pub(super) index: u32,
+    tunn: Box<Tunn>,
+    /// Whether boringtun's timers are looked at.
+    awake: bool,
+    retry: Retry,
+    staged_control: VecDeque<Vec<u8>>,
+    staged_data: VecDeque<Vec<u8>>,
+    /// Sessions that we answered and that the other end has not used yet, by the low bits of their index.
+    unconfirmed: [Option<u32>; 8],
+    /// The last session that was completed by our own initiation, and when.
+    initiated: Option<Instant>,
+    pub(super) last_handshake: Option<Instant>,
+    last_traffic: Option<Instant>,
+    pub(super) rx_bytes: u64,
+    pub(super) tx_bytes: u64,
+    pub(super) data_packets: u64,
+}
+
+impl Peer {
+    pub(super) fn new(key: WgPublicKey, tunn: Tunn, index: u32) -> Self {
+        Self {
+            key,
+            by_mesh: false,
+            by_person: false,
+            wished: BTreeSet::new(),
+            link: None,
+            hint: None,
+            generation: 0,
+            accept: Vec::new(),
+            grace: Vec::new(),
+            preshared: None,
+            keepalive: None,
+            endpoint: None,
+            index,
+            tunn: Box::new(tunn),
+            awake: false,
+            retry: Retry::default(),
+            staged_control: VecDeque::new(),
+            staged_data: VecDeque::new(),
+            unconfirmed: [None; 8],
+            initiated: None,
+            last_handshake: None,
+            last_traffic: None,
+            rx_bytes: 0,
+            tx_bytes: 0,
+            data_packets: 0,
+        }
+    }
+
+    /// Starts anew with fresh noise state; endpoint, counters and waiting packets stay.
+    pub(super) fn renew(&mut self, tunn: Tunn, index: u32) {
+        *self.tunn = tunn;
+        self.index = index;
+        self.awake = false;
+        self.retry.stop();
+        self.unconfirmed = [None; 8];
+        self.initiated = None;
+    }
+
+    pub(super) fn has_session(&self) -> bool {
+        self.tunn.time_since_last_handshake().is_some()
+    }
+
+    /// Whether a handshake is being tried, or packets or a keepalive need one.
+    fn wants_session(&self) -> bool {
+        self.keepalive.is_some() || !self.staged_control.is_empty() || !self.staged_data.is_empty()
+    }
+
+    /// Accepts `prefix`, which moved to another peer, for [`MOVE_GRACE`] more.
+    pub(super) fn grant(&mut self, prefix: IpNet, now: Instant) {
+        self.grace.retain(|(other, until)| *other != prefix && *until > now);
+        self.grace.push((prefix, now + MOVE_GRACE));
+    }
+
+    /// Whether `source`, which a prefix of `length` bits gives to another peer, is accepted from this one all the same:
+    /// by a prefix that is at least as long.
+    pub(super) fn accepts(&self, source: IpAddr, length: u8, now: Instant) -> bool {
+        let holds = |prefix: &IpNet| prefix.prefix_len() >= length && prefix.contains(&source);
+        self.accept.iter().any(holds) || self.grace.iter().any(|(prefix, until)| *until > now && holds(prefix))
+    }
+
+    /// Seals and sends `packet` (padded already), or lets it wait for a session and asks for one. The peer has an
+    /// endpoint.
+    pub(super) fn send(
+        &mut self,
+        packet: &[u8],
+        traffic: Traffic,
+        now: Instant,
+        sealed: &mut [u8],
+        ports: &mut dyn Ports,
+    ) {
+        self.wake(sealed);
+        if self.has_session() {
+            if let TunnResult::WriteToNetwork(datagram) = self.tunn.encapsulate(packet, sealed) {
+                self.emit(datagram, now, ports);
+            }
+            return;
+        }
+        let (queue, most) = match traffic {
+            Traffic::Control => (&mut self.staged_control, STAGED_CONTROL),
+            Traffic::Data => (&mut self.staged_data, STAGED_DATA),
+        };
+        if queue.len() == most {
+            queue.pop_front();
+        }
+        queue.push_back(packet.to_vec());
+        if !self.retry.is_running() {
+            self.initiate(now, sealed, ports);
+        }
+    }
+
+    /// Handles a datagram that names this peer; returns the packet that was in it.
+    pub(super) fn open<'a>(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+        (opened, sealed): (&'a mut [u8], &mut [u8]),
+        ports: &mut dyn Ports,
+    ) -> Option<&'a mut [u8]> {
+        // An empty datagram would mean "flush the queue" to boringtun.
+        let kind = *datagram.first()?;
+        self.wake(sealed);
+        match self.tunn.decapsulate(Some(from.ip()), datagram, opened) {
+            TunnResult::WriteToNetwork(reply) => match reply[0] {
+                message::COOKIE_REPLY => ports.send(from, reply),
+                message::RESPONSE => {
+                    self.authenticated(from, datagram, now);
+                    let local = local_index(reply);
+                    self.unconfirmed[local as usize % 8] = Some(local);
+                    self.emit(reply, now, ports);
+                }
+                _ => {
+                    self.authenticated(from, datagram, now);
+                    self.emit(reply, now, ports);
+                    self.initiated = Some(now);
+                    self.established(now, sealed, ports);
+                }
+            },
+            TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
+                self.opened_data(from, datagram, now, sealed, ports);
+                return Some(packet);
+            }
+            TunnResult::Done if kind == message::DATA => self.opened_data(from, datagram, now, sealed, ports),
+            TunnResult::Done if kind == message::COOKIE_REPLY => self.retry.hasten(),
+            TunnResult::Done | TunnResult::Err(_) => {}
+        }
+        None
+    }
+
+    /// A data message was opened. The first one of a session that we answered confirms it.
+    fn opened_data(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+        sealed: &mut [u8],
+        ports: &mut dyn Ports,
+    ) {
+        self.authenticated(from, datagram, now);
+        let session = local_index(datagram);
+        let slot = &mut self.unconfirmed[session as usize % 8];
+        if *slot == Some(session) {
+            *slot = None;
+            self.initiated = None;
+            self.established(now, sealed, ports);
+        }
+    }
+
+    /// The datagram proved to be the peer's: it roamed to where it came from.
+    fn authenticated(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
+        self.endpoint = Some(from);
+        self.rx_bytes += datagram.len() as u64;
+        self.last_traffic = Some(now);
+    }
+
+    /// Both ends hold a session: what waited is sent.
+    fn established(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+        self.last_handshake = Some(now);
+        self.retry.stop();
+        while self.has_session() {
+            let Some(packet) = self.staged_control.pop_front().or_else(|| self.staged_data.pop_front()) else {
+                break;
+            };
+            if let TunnResult::WriteToNetwork(datagram) = self.tunn.encapsulate(&packet, sealed) {
+                self.emit(datagram, now, ports);
+            }
+        }
+        // A keepalive of boringtun's own timers may wait inside it.
+        while let TunnResult::WriteToNetwork(datagram) = self.tunn.decapsulate(None, &[], sealed) {
+            self.emit(datagram, now, ports);
+        }
+    }
+
+    /// Sends an initiation now, whatever was tried before.
+    fn initiate(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+        self.wake(sealed);
+        if let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, true) {
+            self.retry.sent(now);
+            self.emit(datagram, now, ports);
+        }
+    }
+
+    /// Starts a handshake if the peer wants a session, has none and tries none. With `fresh`, a new endpoint to try,
+    /// retries begin anew.
+    pub(super) fn kick(&mut self, fresh: bool, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+        if self.endpoint.is_none() || !self.wants_session() || self.has_session() {
+            return;
+        }
+        if fresh {
+            self.retry.stop();
+        }
+        if !self.retry.is_running() {
+            self.initiate(now, sealed, ports);
+        }
+    }
+
+    /// Lets time pass.
+    pub(super) fn tick(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+        if !self.awake {
+            return;
+        }
+        let mut expired = false;
+        match self.tunn.update_timers(sealed) {
+            TunnResult::WriteToNetwork(datagram) => {
+                if datagram[0] == message::INITIATION && self.retry.is_running() {
+                    self.retry.sent(now);
+                }
+                self.emit(datagram, now, ports);
+            }
+            TunnResult::Err(WireGuardError::ConnectionExpired) => expired = true,
+            _ => {}
+        }
+        if self.has_session() {
+            self.retry.stop();
+            self.keep_alive(now, sealed, ports);
+        } else {
+            self.seek_session(now, sealed, ports);
+        }
+        self.grace.retain(|(_, until)| *until > now);
+        if expired && !self.retry.is_running() {
+            self.awake = false;
+        }
+    }
+
+    /// No session: tries for one while anything needs it.
+    fn seek_session(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+        if self.retry.is_hopeless(now) {
+            self.staged_control.clear();
+            self.staged_data.clear();
+            self.retry.go_on(now);
+        }
+        if !self.wants_session() || self.endpoint.is_none() {
+            self.retry.stop();
+        } else if self.retry.due().is_none_or(|due| due <= now) {
+            self.initiate(now, sealed, ports);
+        }
+    }
+
+    /// Sends the persistent keepalive after a silence in both directions, as the kernel does.
+    fn keep_alive(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+        let Some(interval) = self.keepalive else { return };
+        let silent = |last: Instant| now.duration_since(last) >= Duration::from_secs(interval.into());
+        if !self.last_traffic.is_none_or(silent) {
+            return;
+        }
+        if let TunnResult::WriteToNetwork(datagram) = self.tunn.encapsulate(&[], sealed) {
+            self.emit(datagram, now, ports);
+        }
+        // boringtun renews an old session only for data; a link that carries nothing but keepalives would fall
+        // without keys every three minutes.
+        if self.initiated.is_some_and(|since| now.duration_since(since) >= REKEY_AFTER_TIME)
+            && let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, false)
+        {
+            self.emit(datagram, now, ports);
+        }
+    }
+
+    /// When [`Self::tick`] is to be called next; `None` while the peer has no state that needs it.
+    pub(super) fn next_tick(&self, now: Instant) -> Option<Instant> {
+        self.awake.then(|| self.retry.due().map_or(now + TICK, |due| due.min(now + TICK)))
+    }
+
+    fn wake(&mut self, sealed: &mut [u8]) {
+        if !self.awake {
+            self.awake = true;
+            // A sleeper has no session: all this can answer is that it expired.
+            let _ = self.tunn.update_timers(sealed);
+        }
+    }
+
+    fn emit(&mut self, datagram: &[u8], now: Instant, ports: &mut dyn Ports) {
+        if let Some(endpoint) = self.endpoint {
+            ports.send(endpoint, datagram);
+            self.tx_bytes += datagram.len() as u64;
+            self.last_traffic = Some(now);
+        }
+    }
+}
+
+/// The index in bytes 4 to 8: of our session in a response we made, of the receiver's session in a data message.
+fn local_index(datagram: &[u8]) -> u32 {
+    datagram[4..].first_chunk().map_or(0, |index| u32::from_le_bytes(*index))
+}

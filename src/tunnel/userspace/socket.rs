@@ -1,0 +1,148 @@
+//! The UDP sockets: one of each family on the same port. A host without IPv6 (or without IPv4) gets by with one.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::tunnel::TunnelError;
+
+/// Buffers of each socket in bytes: some 10 ms of a gigabit. The kernel's default drops bursts.
+const BUFFER: usize = 1 << 20;
+
+/// How often a free port of both families is looked for when the system chooses it.
+const ATTEMPTS: usize = 16;
+
+/// The sockets of one port.
+pub(super) struct Sockets {
+    pub(super) v4: Option<UdpSocket>,
+    pub(super) v6: Option<UdpSocket>,
+    port: u16,
+    fwmark: u32,
+}
+
+impl Sockets {
+    /// Binds both families on `port`; 0 takes a port that is free in both. `fwmark` 0 means none.
+    ///
+    /// # Errors
+    /// When the port is taken, or marks need a right that is missing.
+    pub(super) fn bind(port: u16, fwmark: u32) -> Result<Self, TunnelError> {
+        let mut attempt = 1;
+        loop {
+            match bind_both(port, fwmark) {
+                Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && attempt < ATTEMPTS => attempt += 1,
+                other => return other.map_err(|source| refused(port, source)),
+            }
+        }
+    }
+
+    /// The port in use.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The mark of the outer datagrams; 0 means none.
+    pub(super) fn fwmark(&self) -> u32 {
+        self.fwmark
+    }
+
+    /// Marks the outer datagrams; 0 means none.
+    pub(super) fn set_fwmark(&mut self, fwmark: u32) -> io::Result<()> {
+        for socket in [&self.v4, &self.v6].into_iter().flatten() {
+            set_mark(socket2::SockRef::from(socket), fwmark)?;
+        }
+        self.fwmark = fwmark;
+        Ok(())
+    }
+
+    /// Sends a datagram by the socket of its family.
+    pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
+        let socket = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        socket.as_ref().ok_or(ErrorKind::Unsupported)?.send_to(datagram, to)
+    }
+}
+
+fn refused(port: u16, source: io::Error) -> TunnelError {
+    let (what, remedy) = match source.kind() {
+        ErrorKind::AddrInUse => (
+            format!("cannot bind UDP port {port}"),
+            "another program has it: choose another WireGuard port, or stop that program",
+        ),
+        ErrorKind::PermissionDenied => {
+            (format!("cannot open UDP port {port}"), "run as root, or grant CAP_NET_ADMIN and choose a port above 1023")
+        }
+        _ => (format!("cannot open UDP port {port}"), ""),
+    };
+    TunnelError::System { what, source, remedy: remedy.to_owned() }
+}
+
+fn bind_both(port: u16, fwmark: u32) -> io::Result<Sockets> {
+    let v4 = tolerate(bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), fwmark))?;
+    let bound = v4.as_ref().map(UdpSocket::local_addr).transpose()?;
+    let port = bound.map_or(port, |address| address.port());
+    let v6 = tolerate(bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), fwmark))?;
+    let bound = v6.as_ref().map(UdpSocket::local_addr).transpose()?;
+    let port = bound.map_or(port, |address| address.port());
+    if v4.is_none() && v6.is_none() {
+        return Err(io::Error::new(ErrorKind::Unsupported, "the system has neither IPv4 nor IPv6"));
+    }
+    Ok(Sockets { v4, v6, port, fwmark })
+}
+
+/// A family that the system lacks is no error.
+fn tolerate(bound: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
+    const AF_UNSUPPORTED: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    match bound {
+        Err(error) if error.raw_os_error() == Some(AF_UNSUPPORTED) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn bind(address: SocketAddr, fwmark: u32) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
+        socket.set_recv_buffer_size(BUFFER)?;
+    }
+    if set_socket_send_buffer_size_force(&socket, BUFFER).is_err() {
+        socket.set_send_buffer_size(BUFFER)?;
+    }
+    if fwmark != 0 {
+        set_mark(socket2::SockRef::from(&socket), fwmark)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+#[cfg(target_os = "linux")]
+fn set_mark(socket: socket2::SockRef<'_>, fwmark: u32) -> io::Result<()> {
+    socket.set_mark(fwmark)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_mark(_: socket2::SockRef<'_>, fwmark: u32) -> io::Result<()> {
+    if fwmark == 0 { Ok(()) } else { Err(ErrorKind::Unsupported.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_get_one_port_and_a_taken_one_is_named() {
+        let sockets = Sockets::bind(0, 0).expect("a free port");
+        let port = sockets.port();
+        assert_ne!(port, 0);
+        for socket in [&sockets.v4, &sockets.v6].into_iter().flatten() {
+            assert_eq!(socket.local_addr().expect("an address").port(), port);
+        }
+        let error = Sockets::bind(port, 0).err().expect("the port is taken").to_string();
+        assert!(error.starts_with(&format!("cannot bind UDP port {port}: ")), "{error}");
+        assert!(error.contains("choose another WireGuard port"), "{error}");
+    }
+}
