@@ -80,7 +80,7 @@ impl DataPlane {
         let hint = wanted.endpoint.filter(|hint| peer.hint.is_none_or(|last| hint.serial > last));
         if let Some(hint) = hint {
             peer.hint = Some(hint.serial);
-            peer.endpoint = Some(hint.address);
+            peer.endpoint = Some(hint.address.into());
         }
         (slot, hint.is_some())
     }
@@ -193,7 +193,7 @@ impl DataPlane {
             peer.keepalive = Some(interval).filter(|interval| *interval > 0);
         }
         if let Some(endpoint) = wanted.endpoint {
-            peer.endpoint = Some(endpoint);
+            peer.endpoint = Some(endpoint.into());
         }
         if wanted.replace_allowed_ips {
             peer.wished.clear();
@@ -253,7 +253,7 @@ impl DataPlane {
         let mut prefixes = self.prefixes();
         let peers = self.peers.iter().map(|(slot, peer)| PeerReport {
             public_key: peer.key,
-            endpoint: peer.endpoint,
+            endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
             handshake_age: peer.last_handshake.map(|at| now.duration_since(at)),
             rx_bytes: peer.rx_bytes,
             tx_bytes: peer.tx_bytes,

@@ -5,7 +5,7 @@
 //! [`Ports`]; nothing else knows descriptors.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -18,12 +18,12 @@ use zeroize::Zeroizing;
 
 use super::peer::SCRATCH;
 use super::plane::{DataPlane, left_until};
-use super::socket::Sockets;
+use super::socket::{Sockets, receive};
 use super::tun_device::TunDevice;
 use super::uapi::answer;
 use super::uapi::parse::{Request, SetRequest, parse};
 use super::uapi::server::{MOST_CLIENTS, Server, refusal};
-use super::{ControlHandler, Ports};
+use super::{ControlHandler, Endpoint, Ports};
 use crate::mesh::io::{DesiredTunnel, TunnelReport};
 use crate::tunnel::ControlDatagram;
 
@@ -66,7 +66,7 @@ impl Wires {
 }
 
 impl Ports for Wires {
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+    fn send(&mut self, to: Endpoint, datagram: &[u8]) {
         // A full buffer, an unreachable network, a firewall: all may be gone with the next datagram, and WireGuard and
         // what it carries repeat what matters.
         if let Err(error) = self.sockets.send(to, datagram) {
@@ -187,7 +187,7 @@ impl Device {
             for _ in 0..BATCH {
                 let sockets = &self.wires.sockets;
                 let Some(socket) = (if v6 { &sockets.v6 } else { &sockets.v4 }) else { break };
-                match socket.recv_from(buffer) {
+                match receive(socket, buffer) {
                     Ok((length, from)) => self.plane.handle_datagram(from, &buffer[..length], now, &mut self.wires),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     // What the socket remembers of a datagram sent earlier; the next read goes on.

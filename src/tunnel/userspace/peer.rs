@@ -8,7 +8,7 @@
 //! before it is used.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use boringtun::noise::errors::WireGuardError;
@@ -16,8 +16,8 @@ use boringtun::noise::{Tunn, TunnResult};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::Ports;
 use super::retry::Retry;
+use super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
 
 /// A prefix that moved to another peer is accepted from the old one for this long.
@@ -72,7 +72,7 @@ pub(super) struct Peer {
     pub(super) preshared: Option<Zeroizing<[u8; 32]>>,
     /// Persistent keepalive in seconds.
     pub(super) keepalive: Option<u16>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Endpoint>,
     /// Number of the peer in datagrams: the upper 24 bits of the receiver index.
     pub(super) index: u32,
     tunn: Box<Tunn>,
@@ -188,7 +188,7 @@ impl Peer {
     /// Handles a datagram that names this peer; returns the packet that was in it.
     pub(super) fn open<'a>(
         &mut self,
-        from: SocketAddr,
+        from: Endpoint,
         datagram: &[u8],
         now: Instant,
         (opened, sealed): (&'a mut [u8], &mut [u8]),
@@ -197,10 +197,11 @@ impl Peer {
         // An empty datagram would mean "flush the queue" to boringtun.
         let kind = *datagram.first()?;
         self.wake(sealed);
-        match self.tunn.decapsulate(Some(from.ip()), datagram, opened) {
+        match self.tunn.decapsulate(Some(from.remote.ip()), datagram, opened) {
             TunnResult::WriteToNetwork(reply) => match reply[0] {
                 message::COOKIE_REPLY => ports.send(from, reply),
                 message::RESPONSE => {
+                    self.endpoint = Some(from);
                     self.authenticated(from, datagram, now);
                     let local = local_index(reply);
                     self.unconfirmed[local as usize % 8] = Some(local);
@@ -225,14 +226,7 @@ impl Peer {
     }
 
     /// A data message was opened. The first one of a session that we answered confirms it.
-    fn opened_data(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-        sealed: &mut [u8],
-        ports: &mut dyn Ports,
-    ) {
+    fn opened_data(&mut self, from: Endpoint, datagram: &[u8], now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
         self.authenticated(from, datagram, now);
         let session = local_index(datagram);
         let slot = &mut self.unconfirmed[session as usize % 8];
@@ -243,9 +237,11 @@ impl Peer {
         }
     }
 
-    /// The datagram proved to be the peer's: it roamed to where it came from.
-    fn authenticated(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
-        self.endpoint = Some(from);
+    /// The datagram proved to be the peer's: it roamed to where it came from. The own address follows only while the
+    /// peer is answered from the one it asked at.
+    fn authenticated(&mut self, from: Endpoint, datagram: &[u8], now: Instant) {
+        let bound = self.endpoint.is_some_and(|endpoint| endpoint.local.is_some());
+        self.endpoint = Some(Endpoint { local: from.local.filter(|_| bound), ..from });
         self.rx_bytes += datagram.len() as u64;
         self.last_traffic = Some(now);
     }
@@ -271,6 +267,9 @@ impl Peer {
     /// Sends an initiation now, whatever was tried before.
     fn initiate(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
         self.wake(sealed);
+        if self.retry.is_running() {
+            self.release_local_address();
+        }
         if let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, true) {
             self.retry.sent(now);
             self.emit(datagram, now, ports);
@@ -299,8 +298,12 @@ impl Peer {
         let mut expired = false;
         match self.tunn.update_timers(sealed) {
             TunnResult::WriteToNetwork(datagram) => {
-                if datagram[0] == message::INITIATION && self.retry.is_running() {
-                    self.retry.sent(now);
+                if datagram[0] == message::INITIATION {
+                    if self.retry.is_running() {
+                        self.retry.sent(now);
+                    }
+                    // Also when the other has been silent for 15 s: the old way may be gone.
+                    self.release_local_address();
                 }
                 self.emit(datagram, now, ports);
             }
@@ -362,6 +365,13 @@ impl Peer {
             self.awake = true;
             // A sleeper has no session: all this can answer is that it expired.
             let _ = self.tunn.update_timers(sealed);
+        }
+    }
+
+    /// What was right when the peer asked may be wrong by now: the kernel chooses again.
+    fn release_local_address(&mut self) {
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.local = None;
         }
     }
 

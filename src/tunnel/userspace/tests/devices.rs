@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::lab::{CONTROL, Host, Lab, PATIENCE, PORT, Underlay, config, eventually, now, prefix, unique_name};
 use crate::mesh::ids::WgPublicKey;
+use crate::mesh::io::EndpointHint;
 use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace};
 use crate::tunnel::{Tunnel, TunnelError};
 
@@ -43,6 +44,33 @@ fn the_first_packet_arrives_without_a_second_try() {
     let (mut a, mut b) = (lab.host(1), lab.host(2));
     connect(&mut a, &mut b, Underlay::V4);
     assert!(a.namespace.pings(b.v4));
+}
+
+#[test]
+fn a_node_with_two_addresses_answers_from_the_one_it_was_asked_at() {
+    for family in [Underlay::V4, Underlay::V6] {
+        let lab = Lab::new();
+        let (mut a, mut b) = (lab.host(1), lab.host(2));
+        b.namespace.ip("addr add 192.0.2.102/24 dev eth0");
+        b.namespace.ip("addr add 2001:db8::102/64 dev eth0 nodad");
+        let second = match family {
+            Underlay::V4 => "192.0.2.102",
+            Underlay::V6 => "2001:db8::102",
+        };
+        let second = SocketAddr::new(second.parse().expect("an address"), PORT);
+        let (mut there, mut back) = (b.as_peer(family), a.as_peer(family));
+        there.endpoint = Some(EndpointHint { address: second, serial: 1 });
+        back.endpoint = None;
+        b.set(vec![back], false);
+        a.set(vec![there], false);
+        a.namespace.must_ping(b.v4);
+        b.namespace.must_ping(a.v4);
+        assert_eq!(a.report(b.key).endpoint, Some(second), "it would have roamed to the address of an answer");
+        // When that address goes, the kernel chooses another and the tunnel goes on.
+        b.namespace.ip(&format!("addr del {}/{} dev eth0", second.ip(), if second.is_ipv4() { 24 } else { 64 }));
+        b.namespace.must_ping(a.v4);
+        assert_eq!(a.report(b.key).endpoint, Some(b.underlay(family)));
+    }
 }
 
 #[test]
@@ -215,8 +243,10 @@ fn a_closed_device_leaves_nothing_behind() {
         } else {
             drop(tunnel);
         }
-        assert!(!namespace.ip("link show").contains(&interface) && !socket.exists());
-        namespace.enter(|| UdpSocket::bind(("0.0.0.0", PORT))).expect("the port is free");
+        assert!(!socket.exists());
+        // A program that another test starts holds copies of all descriptors until it runs.
+        eventually("the interface is gone", || (!namespace.ip("link show").contains(&interface)).then_some(()));
+        eventually("the port is free", || namespace.enter(|| UdpSocket::bind(("0.0.0.0", PORT))).ok());
     }
 }
 
