@@ -32,8 +32,11 @@ const STAGED_DATA: usize = 128;
 /// Control datagrams that wait for a session: only the newest matter.
 const STAGED_CONTROL: usize = 8;
 
-/// REKEY_AFTER_TIME of the WireGuard paper (section 6.1).
+/// REKEY_AFTER_TIME of the WireGuard paper (section 6.1): who began the session renews it at this age.
 const REKEY_AFTER_TIME: Duration = Duration::from_secs(120);
+
+/// Who answered renews it at this age if the other has not, as when both began at once; it ends at 180 s.
+const REKEY_AS_RESPONDER: Duration = Duration::from_secs(150);
 
 /// Length of a scratch buffer that holds any sealed or opened datagram; boringtun panics on smaller ones.
 pub(super) const SCRATCH: usize = 65_536 + 256;
@@ -83,8 +86,8 @@ pub(super) struct Peer {
     staged_data: VecDeque<Vec<u8>>,
     /// Sessions that we answered and that the other end has not used yet, by the low bits of their index.
     unconfirmed: [Option<u32>; 8],
-    /// The last session that was completed by our own initiation, and when.
-    initiated: Option<Instant>,
+    /// Whether the last session was begun by us.
+    initiator: bool,
     pub(super) last_handshake: Option<Instant>,
     last_traffic: Option<Instant>,
     pub(super) rx_bytes: u64,
@@ -114,7 +117,7 @@ impl Peer {
             staged_control: VecDeque::new(),
             staged_data: VecDeque::new(),
             unconfirmed: [None; 8],
-            initiated: None,
+            initiator: false,
             last_handshake: None,
             last_traffic: None,
             rx_bytes: 0,
@@ -130,7 +133,7 @@ impl Peer {
         self.awake = false;
         self.retry.stop();
         self.unconfirmed = [None; 8];
-        self.initiated = None;
+        self.initiator = false;
     }
 
     pub(super) fn has_session(&self) -> bool {
@@ -210,7 +213,7 @@ impl Peer {
                 _ => {
                     self.authenticated(from, datagram, now);
                     self.emit(reply, now, ports);
-                    self.initiated = Some(now);
+                    self.initiator = true;
                     self.established(now, sealed, ports);
                 }
             },
@@ -232,7 +235,7 @@ impl Peer {
         let slot = &mut self.unconfirmed[session as usize % 8];
         if *slot == Some(session) {
             *slot = None;
-            self.initiated = None;
+            self.initiator = false;
             self.established(now, sealed, ports);
         }
     }
@@ -259,7 +262,8 @@ impl Peer {
             }
         }
         // A keepalive of boringtun's own timers may wait inside it.
-        while let TunnResult::WriteToNetwork(datagram) = self.tunn.decapsulate(None, &[], sealed) {
+        while self.has_session() {
+            let TunnResult::WriteToNetwork(datagram) = self.tunn.decapsulate(None, &[], sealed) else { break };
             self.emit(datagram, now, ports);
         }
     }
@@ -348,7 +352,8 @@ impl Peer {
         }
         // boringtun renews an old session only for data; a link that carries nothing but keepalives would fall
         // without keys every three minutes.
-        if self.initiated.is_some_and(|since| now.duration_since(since) >= REKEY_AFTER_TIME)
+        let age = if self.initiator { REKEY_AFTER_TIME } else { REKEY_AS_RESPONDER };
+        if self.last_handshake.is_some_and(|since| now.duration_since(since) >= age)
             && let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, false)
         {
             self.emit(datagram, now, ports);
