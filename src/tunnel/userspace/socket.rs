@@ -23,10 +23,21 @@ const BUFFER: usize = 1 << 20;
 /// How often a free port of both families is looked for when the system chooses it.
 const ATTEMPTS: usize = 16;
 
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
+}
+
 /// The sockets of one port.
 pub(super) struct Sockets {
-    pub(super) v4: Option<UdpSocket>,
-    pub(super) v6: Option<UdpSocket>,
+    v4: Option<UdpSocket>,
+    v6: Option<UdpSocket>,
     port: u16,
     fwmark: u32,
 }
@@ -43,6 +54,14 @@ impl Sockets {
                 Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && attempt < ATTEMPTS => attempt += 1,
                 other => return other.map_err(|source| refused(port, source)),
             }
+        }
+    }
+
+    /// The socket of a family, if the system has that family.
+    pub(super) fn of(&self, family: Family) -> Option<&UdpSocket> {
+        match family {
+            Family::V4 => self.v4.as_ref(),
+            Family::V6 => self.v6.as_ref(),
         }
     }
 
@@ -67,8 +86,8 @@ impl Sockets {
 
     /// Sends a datagram by the socket of its family.
     pub(super) fn send(&self, to: Endpoint, datagram: &[u8]) -> io::Result<usize> {
-        let socket = if to.remote.is_ipv4() { &self.v4 } else { &self.v6 };
-        let socket = socket.as_ref().ok_or(ErrorKind::Unsupported)?;
+        let family = if to.remote.is_ipv4() { Family::V4 } else { Family::V6 };
+        let socket = self.of(family).ok_or(ErrorKind::Unsupported)?;
         let Some(local) = to.local else { return socket.send_to(datagram, to.remote) };
         let (v4, v6);
         let source = match local {
