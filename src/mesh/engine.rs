@@ -88,6 +88,7 @@ pub struct Engine {
     pub(super) timers: Timers,
     own: OwnRecord,
     graph: Graph,
+    effective_hash: u64,
     pub(super) paths: Paths,
     /// Paths once all holds have run out, while some have not.
     coming: Option<Paths>,
@@ -159,6 +160,7 @@ impl Engine {
             timers: Timers::default(),
             own: OwnRecord::default(),
             graph: Graph::default(),
+            effective_hash: 0,
             paths: Paths::new(),
             coming: None,
             uplinks: BTreeSet::new(),
@@ -324,6 +326,11 @@ impl Engine {
     /// When `handle_timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
         self.timers.next()
+    }
+
+    /// A hash of the effective LSDB: equal on two nodes when they must have equal tables (invariant I1).
+    pub fn effective_hash(&self) -> u64 {
+        self.effective_hash
     }
 
     /// A snapshot for people.
@@ -587,6 +594,7 @@ impl Engine {
             return;
         }
         self.graph = graph;
+        self.effective_hash = self.graph.hash();
         self.count("path_computations");
         let paths = self.graph.paths(&self.id);
         let before = std::mem::replace(&mut self.paths, paths);
