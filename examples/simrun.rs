@@ -5,7 +5,11 @@ fn main() {
     let text = std::fs::read_to_string(file).unwrap();
     let scenario = wgnet::sim::scenario::Scenario::parse(&text).unwrap();
     let outcome = wgnet::sim::scenario::runner::run(&scenario, seed, false);
-    for line in outcome.complaints() { println!("BAD {line}"); }
-    for line in &outcome.flows { println!("{line}"); }
+    for line in outcome.complaints() {
+        println!("BAD {line}");
+    }
+    for line in &outcome.flows {
+        println!("{line}");
+    }
     println!("passed {}", outcome.passed());
 }

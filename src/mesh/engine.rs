@@ -318,6 +318,11 @@ impl Engine {
         self.timers.next()
     }
 
+    /// The `effective_hash` of the view, without the rest of it.
+    pub fn effective_hash(&self) -> u64 {
+        self.graph.hash()
+    }
+
     /// A snapshot for people.
     pub fn view(&self, now: Time) -> View {
         self.look(now)

@@ -209,7 +209,7 @@ impl Watch {
     pub(super) fn check_tables(&mut self, now: Time, machines: &[Machine]) {
         for node in std::mem::take(&mut self.changed) {
             let daemon = machines[node].daemon.as_ref().filter(|daemon| !daemon.leaving);
-            self.hashes[node] = daemon.map(|daemon| daemon.engine.view(daemon.engine_time(now)).effective_hash);
+            self.hashes[node] = daemon.map(|daemon| daemon.engine.effective_hash());
         }
         let mut disagreeing = BTreeMap::new();
         for a in 0..machines.len() {

@@ -289,13 +289,16 @@ fn storms(draw: &mut Draw, scenario: &mut Scenario, length: Duration) {
             what: Condition::Reachable(every_pair()),
         });
     }
-    scenario.flows.push(Flow {
-        pairs: every_pair(),
-        every: Duration::from_secs(draw.pick(&[20, 120])),
-        start: Duration::from_secs(5),
-        stop: scenario.duration,
-        limits: Vec::new(),
-    });
+    // Some pairs speak all the time, and now and then everyone with everyone.
+    let mut flow = |pairs, every| {
+        let (start, stop) = (Duration::from_secs(5), scenario.duration);
+        scenario.flows.push(Flow { pairs, every, start, stop, limits: Vec::new() });
+    };
+    for _ in 0..3 {
+        let (from, to) = (draw.pick(&honest), draw.pick(&honest));
+        flow(Pairs { from: Nodes::These(vec![from]), to: Nodes::These(vec![to]) }, Duration::from_secs(1));
+    }
+    flow(every_pair(), Duration::from_secs(600));
 }
 
 /// One misfortune at `now` (milliseconds), over at the latest when the storm ends.
