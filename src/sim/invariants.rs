@@ -33,7 +33,7 @@ const HOPELESS: f64 = 0.5;
 /// Ways between nodes are looked at this often, in seconds of virtual time.
 const LOOK_EVERY: u64 = 5;
 /// So many broken rules are enough to read.
-const ENOUGH: usize = 20;
+const ENOUGH: usize = 8;
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,8 @@ impl Watch {
     }
 
     fn broken(&mut self, invariant: &'static str, at: Time, nodes: Vec<String>, cause: String) {
-        if self.violations.len() < ENOUGH {
+        let known = |old: &Violation| old.invariant == invariant && old.nodes == nodes;
+        if self.violations.len() < ENOUGH && !self.violations.iter().any(known) {
             self.violations.push(Violation { invariant, at, nodes, cause });
         }
     }

@@ -21,9 +21,10 @@ use crate::mesh::config::{Class, DirectMode};
 /// The first storm begins when the mesh had this time to form.
 const FIRST_STORM: u64 = 90;
 /// Length of a storm, seconds.
-const STORM: u64 = 300;
-/// Length of a calm, seconds: the minute in which all must meet again, and some to see that it stays so.
-const CALM: u64 = 150;
+const STORM: u64 = 240;
+/// Length of a calm, seconds: the minute in which all must meet again, and some in which sessions are renewed and
+/// mappings end.
+const CALM: u64 = 480;
 /// How soon all must reach all after a storm, seconds.
 const MEET_WITHIN: u64 = 60;
 /// A day and an hour in microseconds, for clocks.
