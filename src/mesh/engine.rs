@@ -477,7 +477,8 @@ impl Engine {
                 break;
             }
         }
-        if std::mem::take(&mut self.dirty.plan) {
+        // A leaving node keeps its tunnel as it is: its farewell travels inside.
+        if std::mem::take(&mut self.dirty.plan) && !self.leaving {
             self.plan_tunnel();
             self.plan_system();
         }
@@ -506,7 +507,9 @@ impl Engine {
             self.dirty.graph = true;
             self.dirty.own = true;
             self.dirty.plan = true;
-            self.admitted_changed(now, &before);
+            if !self.leaving {
+                self.admitted_changed(now, &before);
+            }
         }
         self.refresh_wanted(now);
         let votes_count = self.standing.static_of(&self.id).is_some() && !self.leaving;
@@ -583,8 +586,10 @@ impl Engine {
         let before = std::mem::replace(&mut self.paths, paths);
         if before != self.paths {
             self.dirty.plan = true;
-            self.tell_path_changes(&before);
-            self.seek_direct(now);
+            if !self.leaving {
+                self.tell_path_changes(&before);
+                self.seek_direct(now);
+            }
         }
     }
 

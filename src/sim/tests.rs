@@ -9,6 +9,9 @@ use super::scenario::{SITUATIONS, Scenario};
 /// Situations longer than this run in the program `simulate`, in an optimised build.
 const LONGEST: Duration = Duration::from_secs(200);
 
+/// Seeds of each situation. Unoptimised, the one with eighteen nodes takes half a minute for each.
+const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 3 };
+
 /// The command that replays a failure, for its message.
 fn replay(what: &str, seed: u64) -> String {
     format!("replay: cargo run --profile sim --example simulate -- {what} --seed {seed} --journal")
@@ -29,7 +32,7 @@ macro_rules! situations {
     ($($test:ident = $name:literal),* $(,)?) => {
         $(#[test]
         fn $test() {
-            run_situation($name, 0..3);
+            run_situation($name, 0..SEEDS);
         })*
 
         #[test]

@@ -1,0 +1,96 @@
+//! The wg_netmanager README's four boxes; the drawing is at [`netns_tests::topology::FourBoxes`].
+
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
+
+use std::time::{Duration, Instant};
+
+use netns_tests::topology::FourBoxes;
+use netns_tests::{Lab, Load, Node};
+use wgnet_api::{PathKind, Status};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn goes(status: &Status, to: &Node, path: PathKind, via: Option<&str>) -> bool {
+    let address = to.address().to_string();
+    status.peers.iter().any(|peer| peer.address == address && peer.path == path && peer.via.as_deref() == via)
+}
+
+#[test]
+fn all_twelve_pings_pass_and_status_says_which_way() {
+    let lab = Lab::new("four boxes", Load::Light);
+    let boxes = FourBoxes::new(&lab);
+    let FourBoxes { alpha, beta, charlie, delta, .. } = &boxes;
+    let pairs = lab.watch_pairs(boxes.nodes());
+    let last = lab.start_all(boxes.nodes());
+    let took = pairs.finish(SOON).complete_after(last);
+    // Five times the figure that the benchmark measures.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    for leaf in [alpha, charlie, delta] {
+        leaf.wait_for("beta is direct", SOON, |status| goes(status, beta, PathKind::Direct, None));
+        beta.wait_for("every leaf is direct", SOON, |status| goes(status, leaf, PathKind::Direct, None));
+    }
+    for other in [charlie, delta] {
+        alpha.wait_for("the two at home are behind beta", SOON, |status| {
+            goes(status, other, PathKind::Gateway, Some("beta"))
+        });
+        other.wait_for("alpha is behind beta", SOON, |status| goes(status, alpha, PathKind::Gateway, Some("beta")));
+    }
+    // What status calls direct at home goes by the home network, not around by beta.
+    for (from, to, endpoint) in [(charlie, delta, "192.168.1.4:"), (delta, charlie, "192.168.1.3:")] {
+        let status = from.wait_for("the two at home know each other", SOON, |status| {
+            goes(status, to, PathKind::Direct, None) || goes(status, to, PathKind::Gateway, Some("beta"))
+        });
+        let address = to.address().to_string();
+        let peer = status.peers.iter().find(|peer| peer.address == address).expect("just seen");
+        let at_home = peer.endpoint.as_deref().is_some_and(|text| text.starts_with(endpoint));
+        assert!(peer.path == PathKind::Gateway || at_home, "{peer:?}");
+    }
+}
+
+#[test]
+fn traffic_between_leaves_passes_the_gateway_without_loss() {
+    let lab = Lab::new("four boxes traffic", Load::Light);
+    let boxes = FourBoxes::new(&lab);
+    lab.start_all(boxes.nodes());
+    lab.all_pairs_pass(boxes.nodes(), SOON);
+    let flows = [(&boxes.alpha, &boxes.delta), (&boxes.charlie, &boxes.alpha)]
+        .map(|(from, to)| from.flow_to(to, Duration::from_millis(10)));
+    flows[0].is_clean_for(Duration::from_secs(3), Duration::from_secs(20));
+    for flow in flows {
+        let report = flow.stop();
+        // The first seconds may see a path change.
+        assert!(report.lost() <= report.sent() / 50, "{report}");
+    }
+}
+
+#[test]
+fn a_ping_through_the_gateway_loses_one_of_its_time_to_live_and_traceroute_sees_it() {
+    let lab = Lab::new("four boxes TTL", Load::Light);
+    let boxes = FourBoxes::new(&lab);
+    lab.start_all(boxes.nodes());
+    lab.all_pairs_pass(boxes.nodes(), SOON);
+    boxes.alpha.wait_for("charlie is behind beta", SOON, |status| {
+        goes(status, &boxes.charlie, PathKind::Gateway, Some("beta"))
+    });
+    let ping = boxes.alpha.machine().command("ping", &["-c1", "-W1", "10.1.1.3"]);
+    assert!(ping.contains("ttl=63"), "{ping}");
+    let died = boxes.alpha.machine().namespace().attempt("ping", &["-c1", "-W1", "-t1", "10.1.1.3"], "");
+    assert!(
+        died.as_ref().is_err_and(|text| text.contains("From 10.1.1.2") && text.contains("Time to live exceeded")),
+        "{died:?}"
+    );
+}
+
+#[test]
+fn the_home_router_reboots_and_everything_passes_again() {
+    let lab = Lab::new("four boxes reboot", Load::Light);
+    let boxes = FourBoxes::new(&lab);
+    lab.start_all(boxes.nodes());
+    lab.all_pairs_pass(boxes.nodes(), SOON);
+    // Masquerading forgets its mappings when the address goes.
+    boxes.router.ip("addr del 198.51.100.20/24 dev eth0\naddr add 198.51.100.20/24 dev eth0");
+    let rebooted = Instant::now();
+    let flow = boxes.alpha.flow_to(&boxes.charlie, Duration::from_millis(100));
+    flow.passes_after(rebooted, Duration::from_secs(30));
+    lab.all_pairs_pass(boxes.nodes(), Duration::from_secs(30));
+}

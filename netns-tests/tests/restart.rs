@@ -1,0 +1,122 @@
+//! Restarts: of the hub, of everyone, and of a hub whose clock went back. Keys and pins persist, so nobody waits for a timeout.
+
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
+
+use std::time::{Duration, Instant};
+
+use netns_tests::topology::{Row, network_of_row, row};
+use netns_tests::{Flow, FlowReport, Lab, Load, Node};
+
+const SOON: Duration = Duration::from_secs(10);
+const TICK: Duration = Duration::from_millis(10);
+
+/// Alice is the hub (the only static peer); bob and charlie speak through her.
+fn hub_and_two(lab: &Lab) -> Row {
+    let network = network_of_row(1).option("direct: never");
+    let row = row(lab, lab.bridge("lan"), 3, &network);
+    row.nodes[1..].iter().for_each(|leaf| leaf.machine().firewall("eth0"));
+    lab.start_all(&row.nodes);
+    lab.all_pairs_pass(&row.nodes, SOON);
+    row
+}
+
+/// Ends the hub, starts it again after `change`, and gives back the flows over it with the moment of its start.
+fn restart_under_traffic(
+    hub: &Node,
+    leaves: &[Node],
+    end: impl Fn(&Node),
+    change: impl Fn(&Node),
+) -> (Instant, Vec<FlowReport>) {
+    let flows = [(&leaves[0], &leaves[1]), (&leaves[1], &leaves[0]), (&leaves[0], hub), (hub, &leaves[1])];
+    let flows = flows.map(|(from, to)| from.flow_to(to, TICK));
+    Flow::all_clean_for(&flows, Duration::from_secs(1), Duration::from_secs(20));
+    end(hub);
+    change(hub);
+    let started = hub.start();
+    Flow::all_clean_for(&flows, Duration::from_secs(2), Duration::from_secs(30));
+    (started, flows.map(Flow::stop).into())
+}
+
+fn kill(hub: &Node) {
+    hub.kill();
+}
+
+fn stop(hub: &Node) {
+    let status = hub.stop();
+    assert!(status.success(), "{status}");
+}
+
+fn assert_back_within(limit: Duration, started: Instant, reports: &[FlowReport]) {
+    for report in reports {
+        let took = report.recovery_after(started).expect("traffic came back");
+        assert!(took < limit, "{took:?}: {report}");
+    }
+}
+
+#[test]
+fn a_killed_hub_is_back_in_traffic_within_a_second_of_its_start() {
+    let lab = Lab::new("hub killed and restarted", Load::Heavy);
+    let Row { nodes, segment: _segment } = hub_and_two(&lab);
+    let before = nodes[0].status().expect("alice runs").node;
+    let (started, reports) = restart_under_traffic(&nodes[0], &nodes[1..], kill, |_| ());
+    assert_back_within(Duration::from_secs(1), started, &reports);
+    let after = nodes[0].status().expect("alice runs").node;
+    assert_eq!((before.public_key, before.identity), (after.public_key, after.identity), "keys persist");
+}
+
+#[test]
+fn a_hub_that_was_stopped_is_back_in_traffic_within_a_second_of_its_start() {
+    let lab = Lab::new("hub stopped and restarted", Load::Heavy);
+    let Row { nodes, segment: _segment } = hub_and_two(&lab);
+    let (started, reports) = restart_under_traffic(&nodes[0], &nodes[1..], stop, |_| ());
+    assert_back_within(Duration::from_secs(1), started, &reports);
+}
+
+#[test]
+fn a_hub_that_restarts_with_its_clock_a_day_back_is_in_traffic_within_five_seconds() {
+    let lab = Lab::new("hub with its clock a day back", Load::Heavy);
+    let Row { nodes, segment: _segment } = hub_and_two(&lab);
+    let day_back = |hub: &Node| hub.set_clock(Some("-1d"));
+    let (started, reports) = restart_under_traffic(&nodes[0], &nodes[1..], kill, day_back);
+    assert_back_within(Duration::from_secs(5), started, &reports);
+}
+
+#[test]
+fn a_leaf_that_restarts_with_its_clock_a_day_back_is_in_traffic_within_five_seconds() {
+    let lab = Lab::new("leaf with its clock a day back", Load::Heavy);
+    let Row { nodes, segment: _segment } = hub_and_two(&lab);
+    nodes[1].kill();
+    nodes[1].set_clock(Some("-1d"));
+    let pairs = lab.watch_pairs(&nodes);
+    let started = nodes[1].start();
+    let took = pairs.finish(SOON).complete_after(started);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn every_node_restarted_at_once_meshes_again() {
+    let lab = Lab::new("everyone restarted", Load::Heavy);
+    let Row { nodes, segment: _segment } = hub_and_two(&lab);
+    nodes.iter().for_each(|node| {
+        node.kill();
+    });
+    let pairs = lab.watch_pairs(&nodes);
+    let last = lab.start_all(&nodes);
+    let took = pairs.finish(SOON).complete_after(last);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_leaf_moves_to_another_address_and_traffic_follows() {
+    let lab = Lab::new("leaf roams", Load::Light);
+    let Row { nodes, segment: _segment } = hub_and_two(&lab);
+    let flow = nodes[2].flow_to(&nodes[1], TICK);
+    flow.is_clean_for(Duration::from_secs(1), Duration::from_secs(20));
+    let moved = Instant::now();
+    nodes[1].machine().ip("addr add 192.0.2.102/24 dev eth0\naddr del 192.0.2.2/24 dev eth0");
+    flow.passes_after(moved, Duration::from_secs(30));
+    flow.is_clean_for(Duration::from_secs(1), Duration::from_secs(20));
+    let report = flow.stop();
+    let took = report.recovery_after(moved).expect("traffic came back");
+    assert!(took < Duration::from_secs(10), "{took:?}: {report}");
+}

@@ -1,0 +1,175 @@
+//! The embedded tunnel speaks to other people's tools and peers: `wg show`, `wg set`, wireguard-go, boringtun.
+//!
+//! ```text
+//!   alice: wgnet, 192.0.2.1, 2001:db8::1 ---- lan ---- stranger: wireguard-go or boringtun, 192.0.2.9, 2001:db8::9
+//!          10.1.1.1, fd01::1                                     10.1.1.99, fd01::99
+//! ```
+
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use netns_tests::topology::{machine_of_row, network_of_row};
+use netns_tests::{Lab, Load, Machine, Node, Process, Program, Segment, until};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn alice(lab: &Lab, segment: &Segment) -> Node {
+    let mut network = network_of_row(1);
+    network.subnets.push("fd01::/64".to_owned());
+    network.peers[0].addresses.push("fd01::1".parse().expect("an address"));
+    lab.node(&machine_of_row(lab, segment, 1), &network, "alice", &["10.1.1.1", "fd01::1"])
+}
+
+fn wg(machine: &Machine, args: &[&str]) -> String {
+    machine.command("wg", args).trim().to_owned()
+}
+
+/// A plain WireGuard interface `wg9`, configured by `wg` and `ip` alone; gives back its public key.
+fn configure_stranger(stranger: &Machine, alice_key: &str, endpoint: &str) -> String {
+    let key = wg(stranger, &["genkey"]);
+    stranger.write("/run/key", &key);
+    until(SOON, || stranger.namespace().attempt("wg", &["show", "wg9"], "").ok())
+        .expect("the stranger's interface appears");
+    let allowed = "10.1.1.0/24,fd01::/64";
+    let set =
+        ["set", "wg9", "listen-port", "51820", "private-key", "/run/key", "peer", alice_key, "endpoint", endpoint];
+    wg(stranger, &[&set[..], &["allowed-ips", allowed, "persistent-keepalive", "1"]].concat());
+    stranger.ip(
+        "addr add 10.1.1.99/24 dev wg9\naddr add fd01::99/64 dev wg9 nodad\nlink set wg9 mtu 1420\nlink set wg9 up",
+    );
+    wg(stranger, &["show", "wg9", "public-key"])
+}
+
+fn wireguard_go(machine: &Machine) -> Process {
+    machine.start(&Program::new("wireguard-go").args(["-f", "wg9"]))
+}
+
+fn boringtun(machine: &Machine) -> Process {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/peers/bin/boringtun-cli");
+    let path = std::env::var_os("BORINGTUN_CLI").map_or_else(beside, PathBuf::from);
+    assert!(path.is_file(), "{} is missing: netns-tests/run installs it", path.display());
+    std::fs::create_dir_all(machine.path("/run/wireguard")).expect("a folder for sockets");
+    machine.start(&Program::new(path.display().to_string()).args(["-f", "--disable-drop-privileges", "wg9"]))
+}
+
+/// IPv4 and IPv6 inside, over each of IPv4 and IPv6 outside, begun by either side.
+fn traffic_passes(start: fn(&Machine) -> Process) {
+    for (outside, endpoint) in [("192.0.2.9", "192.0.2.1:50000"), ("2001:db8::9", "[2001:db8::1]:50000")] {
+        let lab = Lab::new("foreign peer", Load::Light);
+        let segment = lab.bridge("lan");
+        let alice = alice(&lab, &segment);
+        let stranger = lab.machine_on(&segment, "stranger", &["192.0.2.9/24", "2001:db8::9/64"]);
+        alice.start();
+        let key = alice.is_ready(SOON).node.public_key;
+        let _process = start(&stranger);
+        let stranger_key = configure_stranger(&stranger, &key, endpoint);
+        wg(alice.machine(), &["set", "wg0", "peer", &stranger_key, "allowed-ips", "10.1.1.99/32,fd01::99/128"]);
+        for (from, to) in [
+            (&stranger, "10.1.1.1"),
+            (&stranger, "fd01::1"),
+            (alice.machine(), "10.1.1.99"),
+            (alice.machine(), "fd01::99"),
+        ] {
+            let ping = || from.namespace().attempt("ping", &["-c1", "-W1", to], "").ok();
+            until(SOON, ping).unwrap_or_else(|| panic!("{} does not reach {to} over {outside}", from.name()));
+        }
+        // Full-sized packets, too.
+        stranger.command("ping", &["-c5", "-i0.2", "-W1", "-s", "1392", "-M", "do", "10.1.1.1"]);
+        let peer = alice.wait_for("the stranger is shown as foreign", SOON, |status| {
+            status.peers.iter().any(|peer| peer.public_key.as_deref() == Some(&stranger_key) && peer.foreign)
+        });
+        let peer = peer.peers.into_iter().find(|peer| peer.foreign).expect("just seen");
+        assert!(peer.endpoint.as_deref().is_some_and(|endpoint| endpoint.contains(outside)), "{peer:?}");
+        assert!(peer.rx_bytes > 5 * 1420 && peer.tx_bytes > 5 * 1420, "{peer:?}");
+    }
+}
+
+#[test]
+fn wireguard_go_exchanges_traffic_with_the_embedded_tunnel() {
+    traffic_passes(wireguard_go);
+}
+
+#[test]
+fn boringtun_exchanges_traffic_with_the_embedded_tunnel() {
+    traffic_passes(boringtun);
+}
+
+#[test]
+fn wg_show_tells_the_peers_of_the_embedded_tunnel() {
+    let lab = Lab::new("wg show", Load::Light);
+    let segment = lab.bridge("lan");
+    let network = network_of_row(1);
+    let nodes = [(1, "alice"), (2, "bob")]
+        .map(|(n, name)| lab.node(&machine_of_row(&lab, &segment, n), &network, name, &[&format!("10.1.1.{n}")]));
+    lab.start_all(&nodes);
+    lab.all_pairs_pass(&nodes, SOON);
+    let [alice, bob] = &nodes;
+    let (alice_key, bob_key) =
+        (alice.status().expect("runs").node.public_key, bob.status().expect("runs").node.public_key);
+    let machine = bob.machine();
+    assert_eq!(wg(machine, &["show", "wg0", "public-key"]), bob_key);
+    assert_eq!(wg(machine, &["show", "wg0", "listen-port"]), "50002");
+    assert_eq!(wg(machine, &["show", "wg0", "peers"]), alice_key);
+    assert_eq!(wg(machine, &["show", "wg0", "endpoints"]), format!("{alice_key}\t192.0.2.1:50000"));
+    assert!(wg(machine, &["show", "wg0", "allowed-ips"]).contains("10.1.1.1/32"));
+    let handshake = wg(machine, &["show", "wg0", "latest-handshakes"]);
+    let seconds = handshake.split('\t').nth(1).and_then(|text| text.parse::<u64>().ok()).expect("a time");
+    assert!(seconds > 1_600_000_000, "{handshake}");
+    let transfer = |column: usize| {
+        wg(machine, &["show", "wg0", "transfer"])
+            .split('\t')
+            .nth(column)
+            .and_then(|text| text.parse::<u64>().ok())
+            .expect("bytes")
+    };
+    let before = transfer(1);
+    machine.command("ping", &["-c3", "-i0.2", "-W1", "-s", "1000", "10.1.1.1"]);
+    until(SOON, || (transfer(1) >= before + 3000).then_some(())).expect("received bytes are counted");
+    let text = wg(machine, &["show"]);
+    assert!(text.contains("interface: wg0") && text.contains("latest handshake"), "{text}");
+}
+
+#[test]
+fn a_peer_added_by_wg_set_is_kept_shown_and_removable() {
+    let lab = Lab::new("wg set", Load::Light);
+    let segment = lab.bridge("lan");
+    let network = network_of_row(1);
+    let nodes = [(1, "alice"), (2, "bob")]
+        .map(|(n, name)| lab.node(&machine_of_row(&lab, &segment, n), &network, name, &[&format!("10.1.1.{n}")]));
+    lab.start_all(&nodes);
+    lab.all_pairs_pass(&nodes, SOON);
+    let [alice, bob] = &nodes;
+    let key = wg(alice.machine(), &["genkey"]);
+    alice.machine().write("/run/key", &key);
+    let key = alice.machine().command("sh", &["-c", "wg pubkey < /run/key"]).trim().to_owned();
+    wg(
+        alice.machine(),
+        &[
+            "set",
+            "wg0",
+            "peer",
+            &key,
+            "allowed-ips",
+            "10.1.1.77/32",
+            "endpoint",
+            "192.0.2.77:51820",
+            "persistent-keepalive",
+            "25",
+        ],
+    );
+    let shown = |status: &wgnet_api::Status| {
+        status.peers.iter().any(|peer| peer.foreign && peer.public_key.as_deref() == Some(&key))
+    };
+    alice.wait_for("the foreign peer is shown", SOON, shown);
+    // Changes of the mesh do not take it away.
+    assert!(bob.stop().success());
+    bob.start();
+    lab.all_pairs_pass(&nodes, SOON);
+    let peers = wg(alice.machine(), &["show", "wg0", "allowed-ips"]);
+    assert!(peers.contains(&format!("{key}\t10.1.1.77/32")), "{peers}");
+    assert!(!shown(&bob.status().expect("runs")), "it is alice's own affair");
+    wg(alice.machine(), &["set", "wg0", "peer", &key, "remove"]);
+    alice.wait_for("the foreign peer is gone", SOON, |status| !shown(status));
+}
