@@ -58,8 +58,6 @@ const LEAVE_WAIT: Duration = Duration::from_millis(300);
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
 /// A static peer votes only after so long: first it must hear whom the others saw first.
 const LISTEN_BEFORE_VOTING: Duration = Duration::from_secs(5);
-/// User data keeps a link's questions at the short interval for so long.
-const ACTIVE_FOR: Duration = Duration::from_secs(10);
 /// Interval of the review of costs, damped links and uplinks.
 const REVIEW: Duration = Duration::from_secs(1);
 /// With `direct: auto`, pairs are direct while the mesh has at most so many nodes ...
@@ -266,6 +264,7 @@ impl Engine {
             return;
         }
         self.local = network;
+        self.own.describe_again();
         self.dirty.own = true;
         if !first {
             // Endpoints may have moved: ask every neighbour at once instead of waiting for a link to die.
@@ -397,6 +396,7 @@ impl Engine {
             return;
         }
         self.leaving = true;
+        self.own.describe_again();
         self.dirty.own = true;
         self.settle(now);
         self.save(now);
