@@ -50,10 +50,14 @@ pub struct Identity {
 
 /// Most gateways that a leaf keeps as uplinks.
 const MAX_UPLINKS: usize = 3;
+/// From so many of its uplinks a leaf gets all news at once.
+const FLOOD_FROM: usize = 2;
 /// How long a leaving node waits for its neighbours' acknowledgement.
 const LEAVE_WAIT: Duration = Duration::from_millis(300);
 /// How long a neighbour that started anew has to show inside the tunnel.
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
+/// A static peer votes only after so long: first it must hear whom the others saw first.
+const LISTEN_BEFORE_VOTING: Duration = Duration::from_secs(5);
 /// User data keeps a link's questions at the short interval for so long.
 const ACTIVE_FOR: Duration = Duration::from_secs(10);
 /// Interval of the review of costs, damped links and uplinks.
@@ -112,6 +116,8 @@ pub struct Engine {
     /// Votes that wait for the disk before they are told.
     unsaved_votes: Vec<(u64, u64)>,
     clone_alarms: VecDeque<Time>,
+    votes_from: Time,
+    may_vote: bool,
     ready: bool,
     leaving: bool,
     left: bool,
@@ -173,6 +179,8 @@ impl Engine {
             save_failed: false,
             unsaved_votes: Vec::new(),
             clone_alarms: VecDeque::new(),
+            votes_from: now + LISTEN_BEFORE_VOTING,
+            may_vote: false,
             ready: false,
             leaving: false,
             left: false,
@@ -409,6 +417,9 @@ impl Engine {
             Timer::Hold => self.dirty.graph = true,
             Timer::Review => {
                 self.dirty.own = true;
+                if now >= self.votes_from && !std::mem::replace(&mut self.may_vote, true) {
+                    self.dirty.standing = true;
+                }
                 self.timers.set(Timer::Review, now + REVIEW);
             }
             Timer::Refresh => {
@@ -472,7 +483,8 @@ impl Engine {
                 break;
             }
         }
-        if std::mem::take(&mut self.dirty.plan) {
+        // A leaving node keeps its tunnel as it is: its farewell travels inside.
+        if std::mem::take(&mut self.dirty.plan) && !self.leaving {
             self.plan_tunnel();
             self.plan_system();
         }
@@ -501,10 +513,12 @@ impl Engine {
             self.dirty.graph = true;
             self.dirty.own = true;
             self.dirty.plan = true;
-            self.admitted_changed(now, &before);
+            if !self.leaving {
+                self.admitted_changed(now, &before);
+            }
         }
         self.refresh_wanted(now);
-        let votes_count = self.standing.static_of(&self.id).is_some() && !self.leaving;
+        let votes_count = self.may_vote && self.standing.static_of(&self.id).is_some() && !self.leaving;
         if votes_count {
             for vote in votes_to_cast(&self.config, self.id, &self.lsdb, &self.standing) {
                 let item = self.signer.item(Body::Vote(vote));
@@ -578,8 +592,10 @@ impl Engine {
         let before = std::mem::replace(&mut self.paths, paths);
         if before != self.paths {
             self.dirty.plan = true;
-            self.tell_path_changes(&before);
-            self.seek_direct(now);
+            if !self.leaving {
+                self.tell_path_changes(&before);
+                self.seek_direct(now);
+            }
         }
     }
 
@@ -670,16 +686,16 @@ impl Engine {
         }
     }
 
+    pub(super) fn leaving(&self) -> bool {
+        self.leaving
+    }
+
     pub(super) fn mark_plan(&mut self) {
         self.dirty.plan = true;
     }
 
     pub(super) fn mark_standing(&mut self) {
         self.dirty.standing = true;
-    }
-
-    pub(super) fn is_adjacent(&self, id: &NodeId) -> bool {
-        self.graph.edge(&self.id, id).is_some()
     }
 
     /// An item was stored: what follows from it. `before` and `epoch` are of the author's former fragment 0.

@@ -1,7 +1,5 @@
 //! Links and neighbours: which ones this node seeks, asks, counts on.
 
-use std::collections::BTreeSet;
-
 use super::super::config::Class;
 use super::super::event::{EventKind, Severity};
 use super::super::ids::NodeId;
@@ -11,7 +9,7 @@ use super::super::record::Key;
 use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::wire::{Hello, Message};
-use super::{ACTIVE_FOR, Engine, MAX_UPLINKS, Neighbour};
+use super::{ACTIVE_FOR, Engine, FLOOD_FROM, MAX_UPLINKS, Neighbour};
 use std::time::Duration;
 
 impl Engine {
@@ -61,6 +59,7 @@ impl Engine {
             echo: probe.echo,
             wants_reply: probe.wants_reply,
             uplink: self.is_uplink(&id),
+            floods: self.wants_floods(&id),
             switched: neighbour.direct.switched(),
             digest: self.lsdb.digest(),
             item: if tells_item { self.lsdb.get(&own).map(|stored| stored.carried(now)) } else { None },
@@ -145,8 +144,25 @@ impl Engine {
         }
     }
 
+    /// In a small mesh every gateway is an uplink, so that leaf and gateway are direct without leaving the graph. (A
+    /// link outside the graph would not do: a gateway forwards for others, and their packets would take it one way only.)
     pub(super) fn max_uplinks(&self) -> usize {
-        if self.config.class == Class::Mobile { 1 } else { MAX_UPLINKS }
+        match self.config.class {
+            Class::Mobile => 1,
+            _ if self.direct_on => usize::MAX,
+            _ => MAX_UPLINKS,
+        }
+    }
+
+    /// Whether news from `id` shall come at once. Gateways flood among each other; a leaf needs the news twice, not once
+    /// from every gateway; a link outside the graph carries none.
+    pub(in super::super) fn wants_floods(&self, id: &NodeId) -> bool {
+        match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
+            (true, true) => true,
+            (false, true) => self.uplinks.is_empty() || self.uplinks.iter().take(FLOOD_FROM).any(|uplink| uplink == id),
+            (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.floods_theirs),
+            (false, false) => false,
+        }
     }
 
     /// A leaf's uplinks: those it has, and the cheapest others while there is room.
@@ -155,17 +171,12 @@ impl Engine {
         let usable = |id: &NodeId| {
             is_leaf && self.standing.is_gateway(id) && self.neighbours.get(id).is_some_and(|n| n.link.is_up())
         };
-        let kept: BTreeSet<NodeId> = self.uplinks.iter().filter(|id| usable(id)).copied().collect();
-        let mut others: Vec<(u32, NodeId)> = self
-            .neighbours
-            .iter()
-            .filter(|n| usable(&n.id) && !kept.contains(&n.id))
-            .map(|n| (n.link.cost.measured(), n.id))
-            .collect();
-        others.sort_unstable();
-        self.uplinks = kept;
-        let room = self.max_uplinks().saturating_sub(self.uplinks.len());
-        self.uplinks.extend(others.into_iter().take(room).map(|(_, id)| id));
+        let costs = self.neighbours.iter().filter(|n| usable(&n.id)).map(|n| (n.link.cost.measured(), n.id));
+        // Those it has come first, whatever the others cost by now: a changed uplink moves paths on every node.
+        let mut choice: Vec<(bool, u32, NodeId)> =
+            costs.map(|(cost, id)| (!self.uplinks.contains(&id), cost, id)).collect();
+        choice.sort_unstable();
+        self.uplinks = choice.into_iter().take(self.max_uplinks()).map(|(_, _, id)| id).collect();
     }
 
     /// Which neighbours this node seeks by itself.
@@ -241,14 +252,6 @@ impl Engine {
         match self.standing.is_gateway(&self.id) {
             true => gateway || self.standing.static_of(id).is_some(),
             false => gateway && (self.uplinks.contains(id) || self.uplinks.len() < self.max_uplinks()),
-        }
-    }
-
-    /// Whether the link to `id` belongs into the graph as soon as it is up.
-    pub(in super::super) fn is_graph_link(&self, id: &NodeId) -> bool {
-        match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
-            (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.uplink_theirs),
-            _ => self.seeks_node(id),
         }
     }
 }

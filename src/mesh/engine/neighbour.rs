@@ -33,6 +33,8 @@ pub(in super::super) struct Neighbour {
     pub(in super::super) generation: u32,
     /// Whether it counts the link as one of its links in the LSDB.
     pub(in super::super) uplink_theirs: bool,
+    /// Whether it wants news from here at once.
+    pub(in super::super) floods_theirs: bool,
     /// What it has not acknowledged.
     pub(in super::super) outbox: Outbox,
     /// Digests (own, theirs) at the last reconciliation, when it was, and how often they were the same.
@@ -60,6 +62,7 @@ impl Neighbour {
             hinted_at: now,
             generation: 0,
             uplink_theirs: false,
+            floods_theirs: false,
             outbox: Outbox::default(),
             reconciled: None,
             report: None,

@@ -17,6 +17,9 @@ use super::Engine;
 /// How long a link's change is on hold: long enough for the record to reach every node first.
 const HOLD: Duration = Duration::from_secs(2);
 
+/// What a link that flaps too often costs more: it is used where there is no other way, and nowhere else.
+const DAMPED_COST: u32 = 100_000;
+
 /// The state of the own record between its versions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnRecord {
@@ -101,13 +104,10 @@ impl Engine {
             .filter(|n| n.link.is_up() && self.standing.admitted.contains(&n.id) && self.is_advertised(&n.id))
             .map(|n| n.id)
             .collect();
-        let only_one = wanted.len() == 1;
         for id in wanted {
             let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
-            // A node's last link is better flapping than not there.
-            if only_one || !neighbour.link.damping.is_suppressed(now) {
-                links.insert(id, neighbour.link.cost.advertise(now));
-            }
+            let damped = if neighbour.link.damping.is_suppressed(now) { DAMPED_COST } else { 0 };
+            links.insert(id, neighbour.link.cost.advertise(now) + damped);
         }
         if self.leaving {
             links.clear();

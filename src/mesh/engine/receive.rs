@@ -130,6 +130,12 @@ impl Engine {
             neighbour.uplink_theirs = hello.uplink;
             self.dirty.own = true;
         }
+        neighbour.floods_theirs = hello.floods;
+        if hello.digest == self.lsdb.digest() {
+            // It has everything, whatever acknowledgements got lost.
+            neighbour.outbox.clear();
+            self.timers.stop(Timer::Retransmit(id));
+        }
         let probe = Probe { seq: hello.seq, echo: hello.echo, wants_reply: hello.wants_reply };
         let (change, reply) = neighbour.link.received(now, probe);
         self.link_changed(now, id, change);

@@ -11,6 +11,8 @@ use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::wire::Message;
 
+/// A leaf waits so long before it passes others' news on; the gateways nearly always were faster.
+const LEAF_DELAY: Duration = Duration::from_secs(1);
 /// Bytes of items that one datagram holds.
 const ROOM: usize = 1_090;
 /// Longest list of hashes in one datagram: two numbers of at most 10 bytes each.
@@ -23,12 +25,16 @@ const RECONCILE_LONGEST: Duration = Duration::from_secs(60);
 impl Engine {
     /// Sends an item to every neighbour but the one it came from.
     pub(in super::super) fn flood(&mut self, now: Time, summary: Summary, except: Option<NodeId>) {
+        // A leaf passes others' news on only if nobody else does: two gateways may meet in it alone.
+        let is_leaf = !self.standing.is_gateway(&self.id());
+        let due = if is_leaf && except.is_some() { now + LEAF_DELAY } else { now };
         for id in self.neighbours.ids() {
+            let wants = self.wants_floods(&id) || (self.leaving() && self.neighbours.get(&id).is_some());
             let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
-            let reachable = neighbour.link.is_up() || neighbour.underlay.is_some();
-            if reachable && Some(id) != except {
-                neighbour.outbox.push(summary, now);
-                self.timers.set_no_later(Timer::Retransmit(id), now);
+            let wants = if neighbour.link.is_up() { wants } else { neighbour.underlay.is_some() };
+            if wants && Some(id) != except {
+                neighbour.outbox.push(summary, due);
+                self.timers.set_no_later(Timer::Retransmit(id), due);
             }
         }
     }
@@ -81,6 +87,12 @@ impl Engine {
             let before = self.lsdb.get(&key).map(|stored| stored.item.hash());
             let result = self.store(now, item, Duration::from_secs(u64::from(carried.age)), &carried.holds, Some(from));
             let content = self.lsdb.get(&key).map(|stored| stored.item.hash());
+            if matches!(result, Insert::Known | Insert::New)
+                && let Some(neighbour) = self.neighbours.get_mut(&from)
+            {
+                // Whoever sends an item has it.
+                neighbour.outbox.acknowledge(key_hash);
+            }
             if let Some(content) = content {
                 held.push((key_hash, content));
             }

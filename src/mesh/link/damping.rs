@@ -8,7 +8,7 @@ use super::super::time::Time;
 const PER_FLAP: f64 = 1_000.0;
 /// The penalty halves in so many seconds.
 const HALF_LIFE: f64 = 300.0;
-/// Above it the link is not advertised ...
+/// Above it the link is advertised as a last resort ...
 const SUPPRESS: f64 = 4_000.0;
 /// ... until the penalty is below this ...
 const REUSE: f64 = 1_500.0;
@@ -31,7 +31,7 @@ impl Damping {
         self.suppressed |= self.penalty >= SUPPRESS;
     }
 
-    /// Whether the link shall not be advertised though it is up.
+    /// Whether the link shall be a last resort though it is up.
     pub fn is_suppressed(&mut self, now: Time) -> bool {
         if self.decayed(now) < REUSE || now.since(self.at) >= LONGEST {
             self.suppressed = false;

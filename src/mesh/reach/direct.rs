@@ -1,4 +1,4 @@
-//! Direct links outside the graph: two nodes agree, step by step, to carry their own packets over a link of their own.
+//! Direct links outside the graph: two leaves agree, step by step, to carry their own packets over a link of their own.
 //!
 //! ```text
 //!   A (smaller identity)                       B
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// A proposal is repeated so often until it is accepted.
 const REPEAT: Duration = Duration::from_millis(300);
 /// The other end must show the number in its hellos within this time.
-const CONFIRM: Duration = Duration::from_secs(7);
+const CONFIRM: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -52,8 +52,8 @@ pub(in super::super) struct Direct {
     phase: Phase,
     /// When the phase began.
     since: Time,
-    /// When the other end last showed the number.
-    confirmed: Time,
+    /// Whether the other end showed the number in a hello.
+    confirmed: bool,
     /// Failed attempts in a row.
     failures: u32,
     /// No attempt before.
@@ -93,7 +93,7 @@ impl Engine {
             let on = self.neighbours.get(&id).is_some_and(|neighbour| neighbour.direct.is_on());
             let eligible = self.may_be_direct(&id);
             if on && !eligible {
-                self.end_direct(now, id, "the graph links them now, or direct links are off");
+                self.end_direct(now, id, "one of them is a gateway now, or direct links are off");
             } else if eligible && !on && !self.usable_endpoints(&id).is_empty() {
                 let not_before = self.neighbours.get(&id).map_or(now, |neighbour| neighbour.direct.not_before);
                 self.timers.set_no_later(Timer::Direct(id), not_before.max(now));
@@ -105,15 +105,16 @@ impl Engine {
         let mobile =
             self.config.class == Class::Mobile || self.lsdb.about(id).is_some_and(|a| a.class == Class::Mobile);
         let both = self.standing.admitted.contains(id) && self.standing.admitted.contains(&self.id());
-        // A pair that needs no gateway or will be linked by the graph in a moment needs no link of its own.
-        let by_graph = self.is_adjacent(id) || self.is_graph_link(id);
-        self.direct_on && both && !mobile && !by_graph
+        // Only leaves: what a gateway routes by an agreement with one node would carry others' packets too, and those
+        // would come back another way.
+        let leaves = !self.standing.is_gateway(id) && !self.standing.is_gateway(&self.id());
+        self.direct_on && both && !mobile && leaves
     }
 
     /// Takes the next step with one node.
     pub(in super::super) fn step_direct(&mut self, now: Time, id: NodeId) {
         if !self.may_be_direct(&id) {
-            self.end_direct(now, id, "the graph links them now, or direct links are off");
+            self.end_direct(now, id, "one of them is a gateway now, or direct links are off");
             return;
         }
         let phase = self.neighbours.get(&id).map_or(Phase::Off, |neighbour| neighbour.direct.phase);
@@ -152,7 +153,16 @@ impl Engine {
                     self.timers.set(Timer::Direct(id), now + REPEAT);
                 }
             }
-            Phase::Active(_) => {}
+            Phase::Active(_) => {
+                let Some(neighbour) = self.neighbours.get_mut(&id).filter(|n| !n.direct.confirmed) else { return };
+                if now.since(neighbour.direct.since) >= CONFIRM {
+                    self.end_direct(now, id, "the other end does not route by it");
+                } else {
+                    neighbour.link.hurry(now);
+                    self.arm_probe(now, id);
+                    self.timers.set(Timer::Direct(id), now + REPEAT);
+                }
+            }
         }
     }
 
@@ -203,13 +213,13 @@ impl Engine {
         let was_active = neighbour.direct.is_active();
         neighbour.direct.phase = phase;
         neighbour.direct.since = now;
-        neighbour.direct.confirmed = now;
+        neighbour.direct.confirmed = false;
         if matches!(phase, Phase::Active(_)) && !was_active {
             neighbour.direct.failures = 0;
             self.count("direct_switches");
             let text = format!("{name}: direct, both ends proved the link and agreed");
             self.event(Severity::Info, EventKind::Path, &name, text);
-            self.timers.stop(Timer::Direct(id));
+            self.timers.set(Timer::Direct(id), now);
         }
         self.mark_plan();
     }
@@ -235,11 +245,14 @@ impl Engine {
     /// A hello told whether the other end routes by the agreement.
     pub(in super::super) fn hear_switched(&mut self, now: Time, id: NodeId, theirs: Option<u64>) {
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
-        let Some(ours) = neighbour.direct.switched() else { return };
-        if theirs == Some(ours) {
-            neighbour.direct.confirmed = now;
-        } else if now.since(neighbour.direct.confirmed) >= CONFIRM {
-            self.end_direct(now, id, "the other end does not route by it");
+        match neighbour.direct.phase {
+            // Its word got lost, its deed shows.
+            Phase::Proposed(ours) if theirs == Some(ours) => self.set_phase(now, id, Phase::Active(ours)),
+            Phase::Active(ours) if theirs == Some(ours) => neighbour.direct.confirmed = true,
+            Phase::Active(_) if neighbour.direct.confirmed || now.since(neighbour.direct.since) >= CONFIRM => {
+                self.end_direct(now, id, "the other end does not route by it");
+            }
+            _ => {}
         }
     }
 

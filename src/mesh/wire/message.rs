@@ -89,6 +89,8 @@ pub struct Hello {
     pub wants_reply: bool,
     /// Whether the sender counts the link as one of its links in the LSDB.
     pub uplink: bool,
+    /// Whether the receiver shall send its news here at once (else the digests of hellos will tell).
+    pub floods: bool,
     /// Number of the agreed direct override, if the sender routes by it now.
     pub switched: Option<u64>,
     /// Digest of the sender's LSDB.

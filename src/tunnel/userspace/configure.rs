@@ -5,7 +5,7 @@
 //! So a foreign peer gets its prefix back when the mesh lets go of it.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,12 +15,12 @@ use ipnet::IpNet;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::Ports;
 use super::load::LIMITER_COUNT;
 use super::peer::Peer;
 use super::peers::PeerSlot;
 use super::plane::DataPlane;
 use super::uapi::parse::{SetPeer, SetRequest};
+use super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel, PeerReport, TunnelReport};
 
@@ -80,7 +80,7 @@ impl DataPlane {
         let hint = wanted.endpoint.filter(|hint| peer.hint.is_none_or(|last| hint.serial > last));
         if let Some(hint) = hint {
             peer.hint = Some(hint.serial);
-            peer.endpoint = Some(hint.address);
+            peer.endpoint = Some(canonical(hint.address));
         }
         (slot, hint.is_some())
     }
@@ -193,7 +193,7 @@ impl DataPlane {
             peer.keepalive = Some(interval).filter(|interval| *interval > 0);
         }
         if let Some(endpoint) = wanted.endpoint {
-            peer.endpoint = Some(endpoint);
+            peer.endpoint = Some(canonical(endpoint));
         }
         if wanted.replace_allowed_ips {
             peer.wished.clear();
@@ -253,7 +253,7 @@ impl DataPlane {
         let mut prefixes = self.prefixes();
         let peers = self.peers.iter().map(|(slot, peer)| PeerReport {
             public_key: peer.key,
-            endpoint: peer.endpoint,
+            endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
             handshake_age: peer.last_handshake.map(|at| now.duration_since(at)),
             rx_bytes: peer.rx_bytes,
             tx_bytes: peer.tx_bytes,
@@ -273,5 +273,13 @@ impl DataPlane {
         }
         prefixes.values_mut().for_each(|list| list.sort());
         prefixes
+    }
+}
+
+/// An IPv4 address that comes dressed as IPv6 (`::ffff:192.0.2.1`) is IPv4: the IPv6 socket does not reach it.
+fn canonical(address: SocketAddr) -> Endpoint {
+    match address.ip().to_canonical() {
+        IpAddr::V4(v4) => SocketAddr::from((v4, address.port())).into(),
+        IpAddr::V6(_) => address.into(),
     }
 }

@@ -5,8 +5,8 @@
 //! [`Ports`]; nothing else knows descriptors.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::SocketAddrV6;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Instant;
@@ -18,12 +18,12 @@ use zeroize::Zeroizing;
 
 use super::peer::SCRATCH;
 use super::plane::{DataPlane, left_until};
-use super::socket::Sockets;
+use super::socket::{Family, Sockets, receive};
 use super::tun_device::TunDevice;
 use super::uapi::answer;
 use super::uapi::parse::{Request, SetRequest, parse};
 use super::uapi::server::{MOST_CLIENTS, Server, refusal};
-use super::{ControlHandler, Ports};
+use super::{ControlHandler, Endpoint, Ports};
 use crate::mesh::io::{DesiredTunnel, TunnelReport};
 use crate::tunnel::ControlDatagram;
 
@@ -32,6 +32,17 @@ const BATCH: usize = 64;
 
 /// The wake-up pipe, the TUN and two sockets, then the listener and clients of the userspace API.
 const MOST_DESCRIPTORS: usize = 4 + 1 + MOST_CLIENTS;
+
+/// Place of the TUN in the set of descriptors, behind the wake-up pipe.
+const TUN_AT: usize = 1;
+
+/// What poll(2) found.
+struct Ready {
+    commands: bool,
+    tun: bool,
+    sockets: [Option<Family>; 2],
+    uapi: bool,
+}
 
 /// What the rest of the program asks of the loop.
 pub(super) enum Command {
@@ -66,7 +77,7 @@ impl Wires {
 }
 
 impl Ports for Wires {
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+    fn send(&mut self, to: Endpoint, datagram: &[u8]) {
         // A full buffer, an unreachable network, a firewall: all may be gone with the next datagram, and WireGuard and
         // what it carries repeat what matters.
         if let Err(error) = self.sockets.send(to, datagram) {
@@ -106,15 +117,21 @@ impl Device {
     pub(super) fn run(mut self) -> Result<(), String> {
         let mut buffer = vec![0; SCRATCH].into_boxed_slice();
         loop {
-            self.wait().map_err(|errno| format!("poll(2) failed: {errno}"))?;
+            let ready = self.wait().map_err(|errno| format!("poll(2) failed: {errno}"))?;
             let now = now();
-            if !self.obey(now) {
+            if ready.commands && !self.obey(now) {
                 debug!(interface = self.interface, drops = ?self.plane.drops(), "the device loop ends");
                 return Ok(());
             }
-            self.read_tun(&mut buffer, now)?;
-            self.read_sockets(&mut buffer, now);
-            self.serve_uapi(now);
+            if ready.tun {
+                self.read_tun(&mut buffer, now)?;
+            }
+            for family in ready.sockets.into_iter().flatten() {
+                self.read_socket(family, &mut buffer, now);
+            }
+            if ready.uapi || self.uapi.deadline().is_some_and(|due| due <= now) {
+                self.serve_uapi(now);
+            }
             if self.plane.next_tick().is_some_and(|due| due <= now) {
                 self.plane.tick(now, &mut self.wires);
             }
@@ -122,7 +139,7 @@ impl Device {
     }
 
     /// Sleeps until a descriptor is ready or a timer is due.
-    fn wait(&self) -> Result<(), Errno> {
+    fn wait(&self) -> Result<Ready, Errno> {
         let deadline = self.plane.next_tick().into_iter().chain(self.uapi.deadline()).min();
         let timeout = deadline.map(|deadline| {
             let left = left_until(deadline, now());
@@ -131,18 +148,30 @@ impl Device {
         let wake = self.wake.as_fd();
         let mut set: [PollFd<'_>; MOST_DESCRIPTORS] =
             std::array::from_fn(|_| PollFd::from_borrowed_fd(wake, PollFlags::IN));
-        let sockets = [&self.wires.sockets.v4, &self.wires.sockets.v6];
-        let readable = [self.wires.tun.as_fd()].into_iter().chain(sockets.into_iter().flatten().map(UdpSocket::as_fd));
-        let readable = readable.map(|descriptor: BorrowedFd<'_>| (descriptor, PollFlags::IN));
-        let mut used = 1;
-        for (slot, (descriptor, flags)) in set[1..].iter_mut().zip(readable.chain(self.uapi.interests())) {
+        set[TUN_AT] = PollFd::from_borrowed_fd(self.wires.tun.as_fd(), PollFlags::IN);
+        let mut used = TUN_AT + 1;
+        let sockets = Family::ALL.map(|family| {
+            let socket = self.wires.sockets.of(family)?;
+            set[used] = PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN);
+            used += 1;
+            Some((used - 1, family))
+        });
+        let uapi = used;
+        for (slot, (descriptor, flags)) in set[uapi..].iter_mut().zip(self.uapi.interests()) {
             *slot = PollFd::from_borrowed_fd(descriptor, flags);
             used += 1;
         }
         match poll(&mut set[..used], timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => Ok(()),
-            Err(errno) => Err(errno),
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {}
+            Err(errno) => return Err(errno),
         }
+        let ready = |at: usize| !set[at].revents().is_empty();
+        Ok(Ready {
+            commands: ready(0),
+            tun: ready(TUN_AT),
+            sockets: sockets.map(|socket| socket.filter(|(at, _)| ready(*at)).map(|(_, family)| family)),
+            uapi: (uapi..used).any(ready),
+        })
     }
 
     /// Carries out commands; `false` when it is time to end.
@@ -182,17 +211,14 @@ impl Device {
         Ok(())
     }
 
-    fn read_sockets(&mut self, buffer: &mut [u8], now: Instant) {
-        for v6 in [false, true] {
-            for _ in 0..BATCH {
-                let sockets = &self.wires.sockets;
-                let Some(socket) = (if v6 { &sockets.v6 } else { &sockets.v4 }) else { break };
-                match socket.recv_from(buffer) {
-                    Ok((length, from)) => self.plane.handle_datagram(from, &buffer[..length], now, &mut self.wires),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    // What the socket remembers of a datagram sent earlier; the next read goes on.
-                    Err(error) => self.wires.complaints.once("cannot receive", error),
-                }
+    fn read_socket(&mut self, family: Family, buffer: &mut [u8], now: Instant) {
+        for _ in 0..BATCH {
+            let Some(socket) = self.wires.sockets.of(family) else { break };
+            match receive(socket, buffer) {
+                Ok((length, from)) => self.plane.handle_datagram(from, &buffer[..length], now, &mut self.wires),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // What the socket remembers of a datagram sent earlier; the next read goes on.
+                Err(error) => self.wires.complaints.once("cannot receive", error),
             }
         }
     }

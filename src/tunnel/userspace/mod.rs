@@ -197,10 +197,28 @@ impl Drop for Userspace {
     }
 }
 
+/// The outer addresses of a datagram.
+///
+/// A node with several addresses must answer from the one it was asked at, or a NAT in between drops the answer. So the
+/// own address is kept of whoever began a session with us; where we began it, the kernel's choice was right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Endpoint {
+    /// The other's.
+    remote: SocketAddr,
+    /// The own one; `None` lets the kernel choose.
+    local: Option<IpAddr>,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(remote: SocketAddr) -> Self {
+        Self { remote, local: None }
+    }
+}
+
 /// Where packets leave the data plane.
 trait Ports {
     /// Sends a datagram to the network.
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]);
+    fn send(&mut self, to: Endpoint, datagram: &[u8]);
 
     /// Hands a packet to the kernel through the TUN.
     fn deliver(&mut self, packet: &[u8]);

@@ -8,7 +8,7 @@
 //! before it is used.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use boringtun::noise::errors::WireGuardError;
@@ -16,8 +16,8 @@ use boringtun::noise::{Tunn, TunnResult};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::Ports;
 use super::retry::Retry;
+use super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
 
 /// A prefix that moved to another peer is accepted from the old one for this long.
@@ -32,8 +32,11 @@ const STAGED_DATA: usize = 128;
 /// Control datagrams that wait for a session: only the newest matter.
 const STAGED_CONTROL: usize = 8;
 
-/// REKEY_AFTER_TIME of the WireGuard paper (section 6.1).
+/// REKEY_AFTER_TIME of the WireGuard paper (section 6.1): who began the session renews it at this age.
 const REKEY_AFTER_TIME: Duration = Duration::from_secs(120);
+
+/// Who answered renews it at this age if the other has not, as when both began at once; it ends at 180 s.
+const REKEY_AS_RESPONDER: Duration = Duration::from_secs(150);
 
 /// Length of a scratch buffer that holds any sealed or opened datagram; boringtun panics on smaller ones.
 pub(super) const SCRATCH: usize = 65_536 + 256;
@@ -72,7 +75,7 @@ pub(super) struct Peer {
     pub(super) preshared: Option<Zeroizing<[u8; 32]>>,
     /// Persistent keepalive in seconds.
     pub(super) keepalive: Option<u16>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<Endpoint>,
     /// Number of the peer in datagrams: the upper 24 bits of the receiver index.
     pub(super) index: u32,
     tunn: Box<Tunn>,
@@ -83,8 +86,8 @@ pub(super) struct Peer {
     staged_data: VecDeque<Vec<u8>>,
     /// Sessions that we answered and that the other end has not used yet, by the low bits of their index.
     unconfirmed: [Option<u32>; 8],
-    /// The last session that was completed by our own initiation, and when.
-    initiated: Option<Instant>,
+    /// Whether the last session was begun by us.
+    initiator: bool,
     pub(super) last_handshake: Option<Instant>,
     last_traffic: Option<Instant>,
     pub(super) rx_bytes: u64,
@@ -114,7 +117,7 @@ impl Peer {
             staged_control: VecDeque::new(),
             staged_data: VecDeque::new(),
             unconfirmed: [None; 8],
-            initiated: None,
+            initiator: false,
             last_handshake: None,
             last_traffic: None,
             rx_bytes: 0,
@@ -130,7 +133,7 @@ impl Peer {
         self.awake = false;
         self.retry.stop();
         self.unconfirmed = [None; 8];
-        self.initiated = None;
+        self.initiator = false;
     }
 
     pub(super) fn has_session(&self) -> bool {
@@ -188,7 +191,7 @@ impl Peer {
     /// Handles a datagram that names this peer; returns the packet that was in it.
     pub(super) fn open<'a>(
         &mut self,
-        from: SocketAddr,
+        from: Endpoint,
         datagram: &[u8],
         now: Instant,
         (opened, sealed): (&'a mut [u8], &mut [u8]),
@@ -197,10 +200,11 @@ impl Peer {
         // An empty datagram would mean "flush the queue" to boringtun.
         let kind = *datagram.first()?;
         self.wake(sealed);
-        match self.tunn.decapsulate(Some(from.ip()), datagram, opened) {
+        match self.tunn.decapsulate(Some(from.remote.ip()), datagram, opened) {
             TunnResult::WriteToNetwork(reply) => match reply[0] {
                 message::COOKIE_REPLY => ports.send(from, reply),
                 message::RESPONSE => {
+                    self.endpoint = Some(from);
                     self.authenticated(from, datagram, now);
                     let local = local_index(reply);
                     self.unconfirmed[local as usize % 8] = Some(local);
@@ -209,7 +213,7 @@ impl Peer {
                 _ => {
                     self.authenticated(from, datagram, now);
                     self.emit(reply, now, ports);
-                    self.initiated = Some(now);
+                    self.initiator = true;
                     self.established(now, sealed, ports);
                 }
             },
@@ -225,27 +229,22 @@ impl Peer {
     }
 
     /// A data message was opened. The first one of a session that we answered confirms it.
-    fn opened_data(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-        sealed: &mut [u8],
-        ports: &mut dyn Ports,
-    ) {
+    fn opened_data(&mut self, from: Endpoint, datagram: &[u8], now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
         self.authenticated(from, datagram, now);
         let session = local_index(datagram);
         let slot = &mut self.unconfirmed[session as usize % 8];
         if *slot == Some(session) {
             *slot = None;
-            self.initiated = None;
+            self.initiator = false;
             self.established(now, sealed, ports);
         }
     }
 
-    /// The datagram proved to be the peer's: it roamed to where it came from.
-    fn authenticated(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
-        self.endpoint = Some(from);
+    /// The datagram proved to be the peer's: it roamed to where it came from. The own address follows only while the
+    /// peer is answered from the one it asked at.
+    fn authenticated(&mut self, from: Endpoint, datagram: &[u8], now: Instant) {
+        let bound = self.endpoint.is_some_and(|endpoint| endpoint.local.is_some());
+        self.endpoint = Some(Endpoint { local: from.local.filter(|_| bound), ..from });
         self.rx_bytes += datagram.len() as u64;
         self.last_traffic = Some(now);
     }
@@ -263,7 +262,8 @@ impl Peer {
             }
         }
         // A keepalive of boringtun's own timers may wait inside it.
-        while let TunnResult::WriteToNetwork(datagram) = self.tunn.decapsulate(None, &[], sealed) {
+        while self.has_session() {
+            let TunnResult::WriteToNetwork(datagram) = self.tunn.decapsulate(None, &[], sealed) else { break };
             self.emit(datagram, now, ports);
         }
     }
@@ -271,6 +271,9 @@ impl Peer {
     /// Sends an initiation now, whatever was tried before.
     fn initiate(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
         self.wake(sealed);
+        if self.retry.is_running() {
+            self.release_local_address();
+        }
         if let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, true) {
             self.retry.sent(now);
             self.emit(datagram, now, ports);
@@ -299,8 +302,12 @@ impl Peer {
         let mut expired = false;
         match self.tunn.update_timers(sealed) {
             TunnResult::WriteToNetwork(datagram) => {
-                if datagram[0] == message::INITIATION && self.retry.is_running() {
-                    self.retry.sent(now);
+                if datagram[0] == message::INITIATION {
+                    if self.retry.is_running() {
+                        self.retry.sent(now);
+                    }
+                    // Also when the other has been silent for 15 s: the old way may be gone.
+                    self.release_local_address();
                 }
                 self.emit(datagram, now, ports);
             }
@@ -345,7 +352,8 @@ impl Peer {
         }
         // boringtun renews an old session only for data; a link that carries nothing but keepalives would fall
         // without keys every three minutes.
-        if self.initiated.is_some_and(|since| now.duration_since(since) >= REKEY_AFTER_TIME)
+        let age = if self.initiator { REKEY_AFTER_TIME } else { REKEY_AS_RESPONDER };
+        if self.last_handshake.is_some_and(|since| now.duration_since(since) >= age)
             && let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, false)
         {
             self.emit(datagram, now, ports);
@@ -362,6 +370,13 @@ impl Peer {
             self.awake = true;
             // A sleeper has no session: all this can answer is that it expired.
             let _ = self.tunn.update_timers(sealed);
+        }
+    }
+
+    /// What was right when the peer asked may be wrong by now: the kernel chooses again.
+    fn release_local_address(&mut self) {
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.local = None;
         }
     }
 

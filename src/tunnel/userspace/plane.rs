@@ -18,7 +18,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,13 +29,13 @@ use boringtun::x25519::{PublicKey, StaticSecret};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::Ports;
 use super::allowed_ips::AllowedIps;
 use super::icmp::{self, Budget, Reason};
 use super::load::{HandshakeLoad, LIMITER_COUNT};
 use super::packet::{Header, UdpEnd, take_hop, udp6_payload, udp6_port, write_udp};
 use super::peer::{SCRATCH, Traffic};
 use super::peers::{PeerSlot, Peers};
+use super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
 use crate::tunnel::ControlDatagram;
 
@@ -163,7 +163,7 @@ impl DataPlane {
     }
 
     /// Handles a datagram from the network.
-    pub(super) fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant, ports: &mut dyn Ports) {
+    pub(super) fn handle_datagram(&mut self, from: Endpoint, datagram: &[u8], now: Instant, ports: &mut dyn Ports) {
         let Some(slot) = self.addressee(from, datagram, now, ports) else {
             self.drops.junk += 1;
             return;
@@ -183,17 +183,11 @@ impl DataPlane {
     }
 
     /// The peer that a datagram is for. Initiations are weighed before their Diffie-Hellman is done.
-    fn addressee(
-        &mut self,
-        from: SocketAddr,
-        datagram: &[u8],
-        now: Instant,
-        ports: &mut dyn Ports,
-    ) -> Option<PeerSlot> {
+    fn addressee(&mut self, from: Endpoint, datagram: &[u8], now: Instant, ports: &mut dyn Ports) -> Option<PeerSlot> {
         match Tunn::parse_incoming_packet(datagram).ok()? {
             Packet::HandshakeInit(_) => {
                 self.limiter.reset_count();
-                let initiation = match self.limiter.verify_packet(Some(from.ip()), datagram, &mut self.sealed) {
+                let initiation = match self.limiter.verify_packet(Some(from.remote.ip()), datagram, &mut self.sealed) {
                     Ok(Packet::HandshakeInit(initiation)) => initiation,
                     Err(TunnResult::WriteToNetwork(cookie)) => {
                         ports.send(from, cookie);
@@ -201,7 +195,7 @@ impl DataPlane {
                     }
                     _ => return None,
                 };
-                if !self.load.admit(from.ip(), now) {
+                if !self.load.admit(from.remote.ip(), now) {
                     return None;
                 }
                 let half = parse_handshake_anon(&self.secret, &self.public, &initiation).ok()?;

@@ -1,11 +1,20 @@
 //! The UDP sockets: one of each family on the same port. A host without IPv6 (or without IPv4) gets by with one.
+//! They tell at which own address a datagram came, and send from it.
 
-use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
 
-use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+    set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Endpoint;
 use crate::tunnel::TunnelError;
 
 /// Buffers of each socket in bytes: some 10 ms of a gigabit. The kernel's default drops bursts.
@@ -14,10 +23,21 @@ const BUFFER: usize = 1 << 20;
 /// How often a free port of both families is looked for when the system chooses it.
 const ATTEMPTS: usize = 16;
 
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
+}
+
 /// The sockets of one port.
 pub(super) struct Sockets {
-    pub(super) v4: Option<UdpSocket>,
-    pub(super) v6: Option<UdpSocket>,
+    v4: Option<UdpSocket>,
+    v6: Option<UdpSocket>,
     port: u16,
     fwmark: u32,
 }
@@ -34,6 +54,14 @@ impl Sockets {
                 Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && attempt < ATTEMPTS => attempt += 1,
                 other => return other.map_err(|source| refused(port, source)),
             }
+        }
+    }
+
+    /// The socket of a family, if the system has that family.
+    pub(super) fn of(&self, family: Family) -> Option<&UdpSocket> {
+        match family {
+            Family::V4 => self.v4.as_ref(),
+            Family::V6 => self.v6.as_ref(),
         }
     }
 
@@ -57,10 +85,59 @@ impl Sockets {
     }
 
     /// Sends a datagram by the socket of its family.
-    pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<usize> {
-        let socket = if to.is_ipv4() { &self.v4 } else { &self.v6 };
-        socket.as_ref().ok_or(ErrorKind::Unsupported)?.send_to(datagram, to)
+    pub(super) fn send(&self, to: Endpoint, datagram: &[u8]) -> io::Result<usize> {
+        let family = if to.remote.is_ipv4() { Family::V4 } else { Family::V6 };
+        let socket = self.of(family).ok_or(ErrorKind::Unsupported)?;
+        let Some(local) = to.local else { return socket.send_to(datagram, to.remote) };
+        let (v4, v6);
+        let source = match local {
+            IpAddr::V4(address) => {
+                let address = in_addr { s_addr: u32::from_ne_bytes(address.octets()) };
+                v4 = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: address, ipi_addr: in_addr { s_addr: 0 } };
+                ControlMessage::Ipv4PacketInfo(&v4)
+            }
+            IpAddr::V6(address) => {
+                // Link-local addresses mean something only together with their interface.
+                let scope = if let SocketAddr::V6(remote) = to.remote { remote.scope_id() } else { 0 };
+                v6 = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: address.octets() }, ipi6_ifindex: scope as _ };
+                ControlMessage::Ipv6PacketInfo(&v6)
+            }
+        };
+        let remote = SockaddrStorage::from(to.remote);
+        let data = [IoSlice::new(datagram)];
+        match sendmsg(socket.as_raw_fd(), &data, &[source], MsgFlags::empty(), Some(&remote)) {
+            Err(errno) if errno == nix::errno::Errno::EAGAIN => Err(errno.into()),
+            // The own address is gone, or does not lead there any more: the kernel chooses.
+            Err(_) => socket.send_to(datagram, to.remote),
+            Ok(length) => Ok(length),
+        }
     }
+}
+
+/// Room for one packet information, aligned as the kernel's `cmsghdr`.
+#[repr(align(8))]
+struct Control([u8; 64]);
+
+/// Receives one datagram, with the own address that it came to.
+pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Endpoint)> {
+    let mut control = Control([0; 64]);
+    let mut data = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut data, Some(&mut control.0), MsgFlags::empty())?;
+    let local = message.cmsgs().ok().and_then(|mut all| {
+        all.find_map(|one| match one {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into())
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into()),
+            _ => None,
+        })
+    });
+    let remote = message.address.and_then(|address| {
+        let v4 = address.as_sockaddr_in().map(|address| SocketAddr::V4(SocketAddrV4::from(*address)));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddr::V6(SocketAddrV6::from(*address))))
+    });
+    let remote = remote.ok_or_else(|| io::Error::from(ErrorKind::InvalidData))?;
+    Ok((message.bytes, Endpoint { remote, local }))
 }
 
 fn refused(port: u16, source: io::Error) -> TunnelError {
@@ -102,8 +179,15 @@ fn tolerate(bound: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
 
 fn bind(address: SocketAddr, fwmark: u32) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    // As the kernel's module: outer datagrams may be fragmented, for a path that is narrower than the MTU assumes would
+    // otherwise swallow them. Telling the own address is a help for hosts with several, so its failure is no error.
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+        let _ = set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::DONT);
+        let _ = setsockopt(&socket, Ipv6RecvPacketInfo, &true);
+    } else {
+        let _ = set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT);
+        let _ = setsockopt(&socket, Ipv4PacketInfo, &true);
     }
     if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
         socket.set_recv_buffer_size(BUFFER)?;

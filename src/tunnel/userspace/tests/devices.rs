@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use super::lab::{CONTROL, Host, Lab, PATIENCE, PORT, Underlay, config, eventually, now, prefix, unique_name};
+use super::lab::{
+    CONTROL, Host, Lab, Namespace, PATIENCE, PORT, Underlay, config, eventually, now, prefix, unique_name,
+};
 use crate::mesh::ids::WgPublicKey;
+use crate::mesh::io::EndpointHint;
 use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace};
 use crate::tunnel::{Tunnel, TunnelError};
 
@@ -43,6 +46,33 @@ fn the_first_packet_arrives_without_a_second_try() {
     let (mut a, mut b) = (lab.host(1), lab.host(2));
     connect(&mut a, &mut b, Underlay::V4);
     assert!(a.namespace.pings(b.v4));
+}
+
+#[test]
+fn a_node_with_two_addresses_answers_from_the_one_it_was_asked_at() {
+    for family in [Underlay::V4, Underlay::V6] {
+        let lab = Lab::new();
+        let (mut a, mut b) = (lab.host(1), lab.host(2));
+        b.namespace.ip("addr add 192.0.2.102/24 dev eth0");
+        b.namespace.ip("addr add 2001:db8::102/64 dev eth0 nodad");
+        let second = match family {
+            Underlay::V4 => "192.0.2.102",
+            Underlay::V6 => "2001:db8::102",
+        };
+        let second = SocketAddr::new(second.parse().expect("an address"), PORT);
+        let (mut there, mut back) = (b.as_peer(family), a.as_peer(family));
+        there.endpoint = Some(EndpointHint { address: second, serial: 1 });
+        back.endpoint = None;
+        b.set(vec![back], false);
+        a.set(vec![there], false);
+        a.namespace.must_ping(b.v4);
+        b.namespace.must_ping(a.v4);
+        assert_eq!(a.report(b.key).endpoint, Some(second), "it would have roamed to the address of an answer");
+        // When that address goes, the kernel chooses another and the tunnel goes on.
+        b.namespace.ip(&format!("addr del {}/{} dev eth0", second.ip(), if second.is_ipv4() { 24 } else { 64 }));
+        b.namespace.must_ping(a.v4);
+        assert_eq!(a.report(b.key).endpoint, Some(b.underlay(family)));
+    }
 }
 
 #[test]
@@ -201,11 +231,10 @@ fn junk_does_not_stop_the_tunnel() {
 
 #[test]
 fn a_closed_device_leaves_nothing_behind() {
-    let lab = Lab::new();
-    let namespace = lab.namespace(1);
-    let interface = unique_name("wg");
-    let socket = Path::new(UAPI_DIRECTORY).join(format!("{interface}.sock"));
     for closed in [false, true] {
+        let namespace = Namespace::new();
+        let interface = unique_name("wg");
+        let socket = Path::new(UAPI_DIRECTORY).join(format!("{interface}.sock"));
         let (config, _control) = config(&interface, 1);
         let tunnel: Box<dyn Tunnel> = Box::new(namespace.enter(|| Userspace::open(config)).expect("a device"));
         assert_eq!(tunnel.kind(), "userspace");
@@ -215,8 +244,10 @@ fn a_closed_device_leaves_nothing_behind() {
         } else {
             drop(tunnel);
         }
-        assert!(!namespace.ip("link show").contains(&interface) && !socket.exists());
-        namespace.enter(|| UdpSocket::bind(("0.0.0.0", PORT))).expect("the port is free");
+        assert!(!socket.exists());
+        // A program that another test starts holds copies of all descriptors until it runs.
+        eventually("the interface is gone", || (!namespace.ip("link show").contains(&interface)).then_some(()));
+        eventually("the port is free", || namespace.enter(|| UdpSocket::bind(("0.0.0.0", PORT))).ok());
     }
 }
 
@@ -259,4 +290,32 @@ fn an_own_key_among_the_peers_is_left_out() {
     let keys: Vec<WgPublicKey> =
         a.tunnel.report().expect("a report").peers.iter().map(|peer| peer.public_key).collect();
     assert_eq!(keys, [b.key]);
+}
+
+/// Two renewals of every session, with traffic and with keepalives alone.
+#[test]
+#[ignore = "takes seven minutes"]
+#[expect(clippy::disallowed_methods, reason = "time itself is what passes here")]
+fn sessions_are_renewed_without_a_lost_packet_and_without_a_gap() {
+    let lab = Lab::new();
+    let (mut a, mut b, mut quiet) = (lab.host(1), lab.host(2), lab.host(3));
+    let mut kept = quiet.as_peer(Underlay::V4);
+    kept.keepalive = Some(5);
+    a.set(vec![b.as_peer(Underlay::V4), kept], false);
+    b.set(vec![a.as_peer(Underlay::V4)], false);
+    quiet.set(vec![a.as_peer(Underlay::V4)], false);
+    a.namespace.must_ping(b.v4);
+    let mut pinging = a.namespace.command(&format!("ping -n -q -i 0.2 -c 2000 -W 2 {}", b.v4));
+    let mut pinging = pinging.stdout(std::process::Stdio::piped()).spawn().expect("ping runs");
+    let (mut last, mut renewals) = (Duration::ZERO, 0);
+    while pinging.try_wait().expect("ping runs").is_none() {
+        std::thread::sleep(Duration::from_secs(1));
+        let age = quiet.report(a.key).handshake_age.expect("there was a handshake");
+        assert!(age < Duration::from_secs(130), "no renewal for {age:?}");
+        renewals += u32::from(age < last);
+        last = age;
+    }
+    let said = String::from_utf8_lossy(&pinging.wait_with_output().expect("ping ran").stdout).into_owned();
+    assert!(said.contains("2000 received"), "{said}");
+    assert!(renewals >= 2, "{renewals} renewals");
 }

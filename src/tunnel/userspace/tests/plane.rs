@@ -13,12 +13,12 @@ use boringtun::noise::{Tunn, TunnResult};
 use boringtun::x25519::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-use super::super::Ports;
 use super::super::packet::tests::{ipv4, ipv6};
 use super::super::packet::{Header, ICMP, UDP, UdpEnd, write_udp};
 use super::super::peer::message;
 use super::super::plane::{DataPlane, Own};
 use super::super::uapi::parse::{Request, parse};
+use super::super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel, EndpointHint, PeerReport};
 use crate::tunnel::ControlDatagram;
@@ -36,8 +36,8 @@ struct Out {
 }
 
 impl Ports for Out {
-    fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
-        self.datagrams.push_back((to, datagram.to_vec()));
+    fn send(&mut self, to: Endpoint, datagram: &[u8]) {
+        self.datagrams.push_back((to.remote, datagram.to_vec()));
     }
 
     fn deliver(&mut self, packet: &[u8]) {
@@ -145,7 +145,7 @@ impl World {
 
     fn datagram(&mut self, node: usize, from: SocketAddr, datagram: &[u8]) {
         let node = &mut self.nodes[node];
-        node.plane.handle_datagram(from, datagram, self.now, &mut node.out);
+        node.plane.handle_datagram(from.into(), datagram, self.now, &mut node.out);
     }
 
     /// Carries datagrams until all is quiet; those that `lost` says are not.
@@ -285,7 +285,7 @@ fn control_datagrams_count_only_from_the_peers_own_link_address() {
         if !right_checksum {
             packet[length - 1] ^= 1;
         }
-        world.tun(0, &packet[..length].to_vec());
+        world.tun(0, &packet[..length]);
         world.run();
     }
     assert!(world.control(1).is_empty());
@@ -601,7 +601,7 @@ fn flooded() -> (World, Vec<u8>) {
                 panic!("no initiation");
             };
             let from = SocketAddr::from(([198, 51, 100, 1], 1000));
-            world.datagram(1, from, &datagram.to_vec());
+            world.datagram(1, from, datagram);
         }
         world.nodes[1].out.datagrams.clear();
         world.send_control(0, 1, b"hello");

@@ -62,6 +62,16 @@ fn wg_adds_changes_and_removes_a_foreign_peer_that_the_mesh_leaves_alone() {
     for expected in ["FwMark = 0x42", "PersistentKeepalive = 7", "Endpoint = 192.0.2.3:51820", "PrivateKey = "] {
         assert!(shown.contains(expected), "no {expected:?} in:\n{shown}");
     }
+    // What was shown can be given back, and the mesh's peers keep their sessions.
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(shown.as_bytes()).expect("written");
+    for verb in ["syncconf", "setconf", "addconf"] {
+        let path = file.path().display();
+        a.wg(&format!("{verb} {interface} {path}"));
+        assert_eq!(a.wg(&format!("showconf {interface}")).len(), shown.len());
+    }
+    a.namespace.must_ping(b.v4);
+    a.namespace.must_ping(foreign.v4);
     a.wg(&format!("set {interface} peer {key} allowed-ips 10.1.1.3/32"));
     foreign_prefixes.truncate(1);
     assert_eq!(a.report(key).allowed, foreign_prefixes);

@@ -33,7 +33,7 @@ pub(in crate::tunnel::userspace) fn interface(
         push_hex(&mut text, &peer.preshared.clone().unwrap_or_default()[..]);
         text.push_str("\nprotocol_version=1\n");
         if let Some(endpoint) = peer.endpoint {
-            let _ = writeln!(text, "endpoint={endpoint}");
+            let _ = writeln!(text, "endpoint={}", endpoint.remote);
         }
         let handshake = peer.last_handshake.map_or(Duration::ZERO, |at| wall_clock(now.duration_since(at)));
         let _ = writeln!(text, "last_handshake_time_sec={}", handshake.as_secs());

@@ -150,7 +150,8 @@ impl Client {
     /// Reads, answers and writes until one of them would block. `false` when the client is done.
     fn advance(&mut self, now: Instant, answer: &mut impl FnMut(&[u8]) -> Zeroizing<String>) -> io::Result<bool> {
         let mut chunk = Zeroizing::new([0; 4096]);
-        for _ in 0..TURN / chunk.len() {
+        let mut turn = 0;
+        loop {
             while self.written < self.output.len() {
                 match self.stream.write(&self.output[self.written..]) {
                     Ok(written) => self.written += written,
@@ -169,9 +170,14 @@ impl Client {
                 self.output = Zeroizing::new(answer(&request).as_bytes().to_vec());
                 continue;
             }
+            // What is left makes the descriptor ready again.
+            if turn >= TURN {
+                return Ok(true);
+            }
             match self.stream.read(&mut chunk[..]) {
                 Ok(0) => return Ok(false),
                 Ok(length) => {
+                    turn += length;
                     self.input.extend_from_slice(&chunk[..length]);
                     self.last = now;
                 }
@@ -184,7 +190,6 @@ impl Client {
                 self.closing = true;
             }
         }
-        Ok(true)
     }
 
     /// The next whole request: its lines without the empty one that ends it.
