@@ -4,9 +4,17 @@ fn main() {
     let t = std::time::Instant::now();
     let outcome = wgnet::sim::scenario::runner::run(&scenario, seed, false);
     println!("passed {} in {:?}", outcome.passed(), t.elapsed());
-    for c in outcome.complaints().iter().take(4) { println!("{}", &c[..c.len().min(300)]); }
+    for c in outcome.complaints().iter().take(4) {
+        println!("{}", &c[..c.len().min(300)]);
+    }
     let mut sum = std::collections::BTreeMap::new();
-    for n in 0..outcome.world.len() { if let Some(v) = outcome.world.view(n) { for (k, c) in v.counters { *sum.entry(k).or_insert(0) += c; } } }
+    for n in 0..outcome.world.len() {
+        if let Some(v) = outcome.world.view(n) {
+            for (k, c) in v.counters {
+                *sum.entry(k).or_insert(0) += c;
+            }
+        }
+    }
     println!("{sum:#?}");
     println!("foreign {:?}", outcome.world.foreign_packets().len());
 }
