@@ -33,9 +33,9 @@ fn main() {
         line(what, "1 s", times(rounds, || four_boxes_meshed_after(last)));
     }
     let few = rounds.min(5);
-    line("a hub of two killed: traffic is out for", "4 s", times(few, || hub_killed()));
-    line("the only hub restarted: traffic is back after its start", "1 s", times(few, || hub_restarted()));
-    line("partition of 90 s: all pairs pass after the heal", "15 s", times(few.min(2), || partition_healed()));
+    line("a hub of two killed: traffic is out for", "4 s", times(few, hub_killed));
+    line("the only hub restarted: traffic is back after its start", "1 s", times(few, hub_restarted));
+    line("partition of 90 s: all pairs pass after the heal", "15 s", times(few.min(2), partition_healed));
     at_rest();
     let size = std::fs::metadata(node::binary()).expect("the daemon is built").len();
     println!("| size of the daemon's file | 12 MB | {:.1} MB | |", megabytes(size));
@@ -67,8 +67,7 @@ fn after_the_last_start(lab: &Lab, nodes: &[&Node], last: usize, others_mesh: bo
     }
     let pairs = lab.watch_pairs(nodes.iter().copied());
     let started = nodes[last].start();
-    let took = pairs.finish(SOON).complete_after(started);
-    took
+    pairs.finish(SOON).complete_after(started)
 }
 
 fn meshed_after(count: usize, last: usize) -> Duration {
@@ -127,8 +126,7 @@ fn partition_healed() -> Duration {
     let pairs = lab.watch_pairs(&nodes);
     let healed = Instant::now();
     segment.heal_all();
-    let took = pairs.finish(2 * SOON).complete_after(healed);
-    took
+    pairs.finish(2 * SOON).complete_after(healed)
 }
 
 /// The hub of eleven nodes, when all are known and nothing happens.
