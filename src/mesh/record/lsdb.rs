@@ -349,7 +349,6 @@ impl Lsdb {
             links.map(move |(index, link)| (link.to, stored.effective(index, link, now).is_some()))
         })
     }
-
 }
 
 /// Whether a fragment belongs to the same start of its node as the first fragment, which comes before it.
