@@ -6,6 +6,7 @@
 
 mod links;
 mod neighbour;
+mod news;
 mod origin;
 mod plan;
 mod receive;
@@ -28,7 +29,7 @@ use super::io::{
 use super::link::LinkChange;
 use super::path::{Graph, Paths};
 use super::reach::StaticState;
-use super::record::{About, Body, Forget, Item, Key, Lsdb, REFRESH, Signer};
+use super::record::{Body, Forget, Lsdb, REFRESH, Signer};
 use super::time::Time;
 use super::timer::{Timer, Timers};
 use super::trust::{Standing, votes_to_cast};
@@ -56,10 +57,8 @@ const FLOOD_FROM: usize = 2;
 const LEAVE_WAIT: Duration = Duration::from_millis(300);
 /// How long a neighbour that started anew has to show inside the tunnel.
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
-/// A static peer votes only after so long: first it must hear whom the others saw first.
-const LISTEN_BEFORE_VOTING: Duration = Duration::from_secs(5);
-/// User data keeps a link's questions at the short interval for so long.
-const ACTIVE_FOR: Duration = Duration::from_secs(10);
+/// A static peer's votes are firm only after so long: first it must hear whom the others saw first.
+const LISTEN: Duration = Duration::from_secs(5);
 /// Interval of the review of costs, damped links and uplinks.
 const REVIEW: Duration = Duration::from_secs(1);
 /// With `direct: auto`, pairs are direct while the mesh has at most so many nodes ...
@@ -88,6 +87,7 @@ pub struct Engine {
     pub(super) timers: Timers,
     own: OwnRecord,
     graph: Graph,
+    effective_hash: u64,
     pub(super) paths: Paths,
     /// Paths once all holds have run out, while some have not.
     coming: Option<Paths>,
@@ -116,8 +116,8 @@ pub struct Engine {
     /// Votes that wait for the disk before they are told.
     unsaved_votes: Vec<(u64, u64)>,
     clone_alarms: VecDeque<Time>,
-    votes_from: Time,
-    may_vote: bool,
+    firm_from: Time,
+    votes_firmly: bool,
     ready: bool,
     leaving: bool,
     left: bool,
@@ -159,6 +159,7 @@ impl Engine {
             timers: Timers::default(),
             own: OwnRecord::default(),
             graph: Graph::default(),
+            effective_hash: 0,
             paths: Paths::new(),
             coming: None,
             uplinks: BTreeSet::new(),
@@ -179,8 +180,8 @@ impl Engine {
             save_failed: false,
             unsaved_votes: Vec::new(),
             clone_alarms: VecDeque::new(),
-            votes_from: now + LISTEN_BEFORE_VOTING,
-            may_vote: false,
+            firm_from: now + LISTEN,
+            votes_firmly: false,
             ready: false,
             leaving: false,
             left: false,
@@ -264,6 +265,7 @@ impl Engine {
             return;
         }
         self.local = network;
+        self.own.describe_again();
         self.dirty.own = true;
         if !first {
             // Endpoints may have moved: ask every neighbour at once instead of waiting for a link to die.
@@ -324,6 +326,11 @@ impl Engine {
     /// When `handle_timeout` wants to be called next.
     pub fn next_timeout(&self) -> Option<Time> {
         self.timers.next()
+    }
+
+    /// A hash of the effective LSDB: equal on two nodes when they must have equal tables (invariant I1).
+    pub fn effective_hash(&self) -> u64 {
+        self.effective_hash
     }
 
     /// A snapshot for people.
@@ -390,6 +397,7 @@ impl Engine {
             return;
         }
         self.leaving = true;
+        self.own.describe_again();
         self.dirty.own = true;
         self.settle(now);
         self.save(now);
@@ -417,7 +425,7 @@ impl Engine {
             Timer::Hold => self.dirty.graph = true,
             Timer::Review => {
                 self.dirty.own = true;
-                if now >= self.votes_from && !std::mem::replace(&mut self.may_vote, true) {
+                if now >= self.firm_from && !std::mem::replace(&mut self.votes_firmly, true) {
                     self.dirty.standing = true;
                 }
                 self.timers.set(Timer::Review, now + REVIEW);
@@ -518,9 +526,9 @@ impl Engine {
             }
         }
         self.refresh_wanted(now);
-        let votes_count = self.may_vote && self.standing.static_of(&self.id).is_some() && !self.leaving;
+        let votes_count = self.standing.static_of(&self.id).is_some() && !self.leaving;
         if votes_count {
-            for vote in votes_to_cast(&self.config, self.id, &self.lsdb, &self.standing) {
+            for vote in votes_to_cast(&self.config, self.id, &self.lsdb, &self.standing, self.votes_firmly) {
                 let item = self.signer.item(Body::Vote(vote));
                 self.unsaved_votes.push((item.key().hash(), item.hash()));
                 self.lsdb.insert(item, Duration::ZERO, &[], now);
@@ -587,6 +595,7 @@ impl Engine {
             return;
         }
         self.graph = graph;
+        self.effective_hash = self.graph.hash();
         self.count("path_computations");
         let paths = self.graph.paths(&self.id);
         let before = std::mem::replace(&mut self.paths, paths);
@@ -696,128 +705,5 @@ impl Engine {
 
     pub(super) fn mark_standing(&mut self) {
         self.dirty.standing = true;
-    }
-
-    /// An item was stored: what follows from it. `before` and `epoch` are of the author's former fragment 0.
-    pub(super) fn stored(&mut self, now: Time, key: &Key, before: Option<About>, epoch: Option<u64>) {
-        match key {
-            Key::Node(id, fragment) => {
-                self.dirty.graph = true;
-                self.sealer.remember(*id);
-                if *fragment > 0 {
-                    return;
-                }
-                let Some(about) = self.lsdb.about(id).cloned() else { return };
-                if before.as_ref() != Some(&about) {
-                    self.dirty.standing = true;
-                    self.dirty.plan = true;
-                }
-                let new_epoch = self.lsdb.version(id).map(|version| version.epoch);
-                if epoch.is_some() && epoch != new_epoch {
-                    self.restarted(now, *id);
-                }
-                if before.is_none() {
-                    self.save_within(now, Duration::from_secs(2));
-                }
-            }
-            Key::Vote(..) | Key::Forget(..) => {
-                self.dirty.standing = true;
-                self.save_within(now, Duration::from_secs(2));
-            }
-        }
-    }
-
-    /// A node's record shows a new start: what its former start proved is void.
-    fn restarted(&mut self, now: Time, id: NodeId) {
-        self.windows.remove(&id);
-        let name = self.name_of(&id);
-        self.event(Severity::Info, EventKind::Node, &name, format!("{name} started anew"));
-        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
-        neighbour.outbox.clear();
-        neighbour.reconciled = None;
-        let change = neighbour.link.reset(now);
-        self.link_changed(now, id, change);
-        self.end_direct(now, id, "it started anew");
-        self.timers.set(Timer::Confirm(id), now + CONFIRM_WAIT);
-        self.arm_probe(now, id);
-    }
-
-    /// A neighbour's new start did not show inside the tunnel: its clock may have gone back.
-    fn make_peer_anew(&mut self, now: Time, id: NodeId) {
-        let Some(neighbour) = self.neighbours.get_mut(&id).filter(|neighbour| !neighbour.link.is_up()) else { return };
-        neighbour.generation += 1;
-        neighbour.link.hurry(now);
-        self.dirty.plan = true;
-        self.settle(now);
-        self.probe(now, id);
-    }
-
-    /// An item of `author` was one too many.
-    pub(super) fn refused_item(&mut self, author: NodeId) {
-        let name = author.short();
-        self.event(
-            Severity::Warning,
-            EventKind::Refused,
-            &name,
-            format!("refused: an item of {name} is one too many or too old"),
-        );
-    }
-
-    /// This node's own item came back from the network.
-    pub(super) fn heard_own_item(&mut self, now: Time, item: &Item) -> super::record::Insert {
-        use super::record::Insert;
-        let Some(stored) = self.lsdb.get(&item.key()) else {
-            // From a former life: a vote or a fragment that this start does not know. Votes are ours for ever.
-            if !item.is_signed(&self.network) {
-                return Insert::Refused;
-            }
-            if matches!(item.body(), Body::Node(_)) {
-                return self.outlive(now, item);
-            }
-            let result = self.lsdb.insert(item.clone(), Duration::ZERO, &[], now);
-            self.dirty.standing = true;
-            return result;
-        };
-        if stored.item.hash() == item.hash() {
-            return Insert::Known;
-        }
-        if stored.item.order() > item.order() {
-            return Insert::Old;
-        }
-        if !item.is_signed(&self.network) {
-            return Insert::Refused;
-        }
-        match item.body() {
-            Body::Node(_) => self.outlive(now, item),
-            _ => self.lsdb.insert(item.clone(), Duration::ZERO, &[], now),
-        }
-    }
-
-    /// Someone tells a newer record of this node than this node itself: jump above it, unless that happens too often.
-    fn outlive(&mut self, now: Time, item: &Item) -> super::record::Insert {
-        use super::record::Insert;
-        let Body::Node(record) = item.body() else { return Insert::Refused };
-        if record.fragment > 0 && record.version.epoch < self.epoch {
-            return Insert::Old;
-        }
-        self.clone_alarms.retain(|at| now.since(*at).as_secs() < 60);
-        if self.clone_alarms.len() >= 3 {
-            if self.clone_alarms.len() == 3 {
-                self.clone_alarms.push_back(now);
-                let text = "another machine uses this node's identity (a copied state directory?): stop one of them \
-                            and remove its state directory";
-                self.event(Severity::Error, EventKind::Identity, "identity", text.to_owned());
-            }
-            return Insert::Refused;
-        }
-        self.clone_alarms.push_back(now);
-        if record.version.epoch > self.epoch {
-            self.epoch = record.version.epoch + 1;
-            self.sealer.set_epoch(self.epoch);
-            self.save_within(now, Duration::ZERO);
-        }
-        self.own.jump(record.version.seq);
-        self.dirty.own = true;
-        Insert::Old
     }
 }

@@ -33,7 +33,7 @@ const HOPELESS: f64 = 0.5;
 /// Ways between nodes are looked at this often, in seconds of virtual time.
 const LOOK_EVERY: u64 = 5;
 /// So many broken rules are enough to read.
-const ENOUGH: usize = 20;
+const ENOUGH: usize = 8;
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,20 +77,27 @@ pub(super) struct Watch {
     foreign: BTreeMap<(IpAddr, IpAddr), u64>,
 }
 
-/// Where the tables of one group of nodes lead a packet.
+/// Where the tables lead a packet: the nodes it visits, and why it goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Way {
-    /// To its destination, by these nodes (both ends included).
-    Arrives(Vec<usize>),
-    /// Nowhere: this node has no next hop.
-    Ends(usize),
-    /// This node must forward but does not.
-    NotForwarded(usize),
-    /// The second node drops it, as its source belongs to another peer than the first.
-    Foreign(usize, usize),
-    /// Round and round.
+struct Way {
+    nodes: Vec<usize>,
+    end: End,
+}
+
+/// Why a packet goes no further than the last node of its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It is there.
+    Arrives,
+    /// That node has no next hop.
+    NoRoute,
+    /// That node must forward but does not.
+    NotForwarded,
+    /// That node drops it: the source belongs to another peer than the one it came from.
+    Foreign,
+    /// It goes round and round.
     Circulates,
-    /// Out of the group: nothing can be said.
+    /// The next node is not one of those that are looked at: nothing can be said.
     Leaves,
 }
 
@@ -138,7 +145,8 @@ impl Watch {
     }
 
     fn broken(&mut self, invariant: &'static str, at: Time, nodes: Vec<String>, cause: String) {
-        if self.violations.len() < ENOUGH {
+        let known = |old: &Violation| old.invariant == invariant && old.nodes == nodes;
+        if self.violations.len() < ENOUGH && !self.violations.iter().any(known) {
             self.violations.push(Violation { invariant, at, nodes, cause });
         }
     }
@@ -209,7 +217,7 @@ impl Watch {
     pub(super) fn check_tables(&mut self, now: Time, machines: &[Machine]) {
         for node in std::mem::take(&mut self.changed) {
             let daemon = machines[node].daemon.as_ref().filter(|daemon| !daemon.leaving);
-            self.hashes[node] = daemon.map(|daemon| daemon.engine.view(daemon.engine_time(now)).effective_hash);
+            self.hashes[node] = daemon.map(|daemon| daemon.engine.effective_hash());
         }
         let mut disagreeing = BTreeMap::new();
         for a in 0..machines.len() {
@@ -238,43 +246,21 @@ impl Watch {
 
     /// How two nodes with equal effective LSDBs disagree about the way between them.
     fn disagreement(&self, a: usize, b: usize, machines: &[Machine]) -> Option<(&'static str, String)> {
-        let name = |node: &usize| machines[*node].name.as_str();
-        let list = |way: &[usize]| way.iter().map(name).collect::<Vec<_>>().join(" > ");
         let in_group = |node: usize| self.hashes[node] == self.hashes[a];
         let there = way(machines, a, b, in_group);
         let back = way(machines, b, a, in_group);
-        for (way, from, to) in [(&there, a, b), (&back, b, a)] {
-            let (from, to) = (name(&from), name(&to));
-            match way {
-                Way::Foreign(hop, next) => {
-                    let (hop, next) = (name(hop), name(next));
-                    return Some(("I2", format!("{next} drops what {from} sends to {to}, as it comes from {hop}")));
-                }
-                Way::Circulates => {
-                    return Some(("I3", format!("the tables lead packets from {from} to {to} in a circle")));
-                }
-                Way::NotForwarded(at) => {
-                    return Some((
-                        "I1",
-                        format!("{} is on the way from {from} to {to} and does not forward", name(at)),
-                    ));
-                }
-                Way::Ends(_) | Way::Arrives(_) | Way::Leaves => {}
-            }
-        }
-        match (&there, &back) {
-            (Way::Arrives(there), Way::Arrives(back)) => {
-                let reversed = there.iter().eq(back.iter().rev());
-                (!reversed).then(|| ("I1", format!("there by {}, back by {}", list(there), list(back))))
-            }
-            (Way::Ends(at), Way::Arrives(way)) | (Way::Arrives(way), Way::Ends(at)) => {
-                Some(("I1", format!("one way by {}, the other way ends at {}", list(way), name(at))))
-            }
-            (Way::Ends(here), Way::Ends(there)) if *here != a || *there != b => {
-                Some(("I1", format!("the ways end at {} and {}", name(here), name(there))))
-            }
-            _ => None,
-        }
+        let reversed = there.nodes.iter().eq(back.nodes.iter().rev());
+        let invariant = match (there.end, back.end) {
+            (End::Foreign, _) | (_, End::Foreign) => "I2",
+            (End::Circulates, _) | (_, End::Circulates) => "I3",
+            (End::NotForwarded, _) | (_, End::NotForwarded) => "I1",
+            (End::Leaves, _) | (_, End::Leaves) => return None,
+            (End::Arrives, End::Arrives) if reversed => return None,
+            // Nobody has a way: fine, if both ends know that.
+            (End::NoRoute, End::NoRoute) if there.nodes.len() == 1 && back.nodes.len() == 1 => return None,
+            _ => "I1",
+        };
+        Some((invariant, format!("there {}; back {}", describe(&there, machines), describe(&back, machines))))
     }
 
     /// I4, and direct pairs that go on disagreeing.
@@ -292,7 +278,7 @@ impl Watch {
         let mut apart = BTreeMap::new();
         for (a, b) in self.hopeful(machines, underlay) {
             let seen = way(machines, a, b, |_| true);
-            if matches!(seen, Way::Arrives(_)) {
+            if seen.end == End::Arrives {
                 continue;
             }
             let since = *self.apart.get(&(a, b)).unwrap_or(&unknown);
@@ -300,7 +286,12 @@ impl Watch {
                 let names = vec![machines[a].name.clone(), machines[b].name.clone()];
                 let calm = now.since(self.last_disturbance);
                 let apart = now.since(since);
-                self.broken("I4", now, names, format!("apart for {apart:?} in {calm:?} of calm: {seen:?}"));
+                self.broken(
+                    "I4",
+                    now,
+                    names,
+                    format!("apart for {apart:?} in {calm:?} of calm: {}", describe(&seen, machines)),
+                );
             }
             apart.insert((a, b), since);
         }
@@ -375,24 +366,38 @@ fn next_hop(machines: &[Machine], node: usize, address: IpAddr) -> Option<usize>
 /// Follows the tables from one node to another, within the nodes of `group`.
 fn way(machines: &[Machine], from: usize, to: usize, group: impl Fn(usize) -> bool) -> Way {
     let (src, dst) = (first_address(machines, from), first_address(machines, to));
-    let mut walked = vec![from];
+    let mut nodes = vec![from];
     let mut at = from;
-    loop {
-        let Some(next) = next_hop(machines, at, dst) else { return Way::Ends(at) };
-        let Some(daemon) = machines[next].daemon.as_ref().filter(|_| group(next)) else { return Way::Leaves };
-        walked.push(next);
-        if walked.len() > machines.len() {
-            return Way::Circulates;
+    let end = loop {
+        let Some(next) = next_hop(machines, at, dst) else { break End::NoRoute };
+        let Some(daemon) = machines[next].daemon.as_ref().filter(|_| group(next)) else { break End::Leaves };
+        nodes.push(next);
+        if nodes.len() > machines.len() {
+            break End::Circulates;
         }
         if next_hop(machines, next, src) != Some(at) {
-            return Way::Foreign(at, next);
+            break End::Foreign;
         }
         if next == to {
-            return Way::Arrives(walked);
+            break End::Arrives;
         }
         if !daemon.tunnel.forwards() {
-            return Way::NotForwarded(next);
+            break End::NotForwarded;
         }
         at = next;
-    }
+    };
+    Way { nodes, end }
+}
+
+fn describe(way: &Way, machines: &[Machine]) -> String {
+    let names: Vec<&str> = way.nodes.iter().map(|node| machines[*node].name.as_str()).collect();
+    let end = match way.end {
+        End::Arrives => "",
+        End::NoRoute => ", which has no route",
+        End::NotForwarded => ", which does not forward",
+        End::Foreign => ", which drops it: not from the owner of its source",
+        End::Circulates => " and on and on",
+        End::Leaves => " and on to one that does not run or knows another graph",
+    };
+    format!("{}{end}", names.join(" > "))
 }

@@ -13,3 +13,6 @@ pub mod scenario;
 pub mod traffic;
 mod tunnel;
 pub mod world;
+
+#[cfg(test)]
+mod tests;

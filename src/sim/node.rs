@@ -1,6 +1,6 @@
 //! One machine: an engine when its daemon runs, its virtual device, its disk, its clocks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -38,6 +38,8 @@ pub(super) struct Machine {
 pub(super) struct Daemon {
     pub(super) engine: Engine,
     pub(super) tunnel: VirtualTunnel,
+    /// The engine's own, which costs a hash to ask for.
+    pub(super) link_address: Ipv6Addr,
     pub(super) system: DesiredSystem,
     pub(super) desired: DesiredTunnel,
     /// The engine's clock is ahead of the world's by this many microseconds: it starts anew at each start, so that
@@ -84,6 +86,7 @@ impl Machine {
         let rng = ChaCha8Rng::from_seed(hash(&[b"tunnel", &self.seed, &start]));
         let tunnel = VirtualTunnel::new(own, keys, grace, WALL + self.clock, rng);
         self.daemon = Some(Daemon {
+            link_address: engine.link_address(),
             engine,
             tunnel,
             system: DesiredSystem::default(),

@@ -21,9 +21,10 @@ use crate::mesh::config::{Class, DirectMode};
 /// The first storm begins when the mesh had this time to form.
 const FIRST_STORM: u64 = 90;
 /// Length of a storm, seconds.
-const STORM: u64 = 300;
-/// Length of a calm, seconds: the minute in which all must meet again, and some to see that it stays so.
-const CALM: u64 = 150;
+const STORM: u64 = 240;
+/// Length of a calm, seconds: the minute in which all must meet again, and some in which sessions are renewed and
+/// mappings end.
+const CALM: u64 = 480;
 /// How soon all must reach all after a storm, seconds.
 const MEET_WITHIN: u64 = 60;
 /// A day and an hour in microseconds, for clocks.
@@ -289,13 +290,16 @@ fn storms(draw: &mut Draw, scenario: &mut Scenario, length: Duration) {
             what: Condition::Reachable(every_pair()),
         });
     }
-    scenario.flows.push(Flow {
-        pairs: every_pair(),
-        every: Duration::from_secs(draw.pick(&[20, 120])),
-        start: Duration::from_secs(5),
-        stop: scenario.duration,
-        limits: Vec::new(),
-    });
+    // Some pairs speak all the time, and now and then everyone with everyone.
+    let mut flow = |pairs, every| {
+        let (start, stop) = (Duration::from_secs(5), scenario.duration);
+        scenario.flows.push(Flow { pairs, every, start, stop, limits: Vec::new() });
+    };
+    for _ in 0..3 {
+        let (from, to) = (draw.pick(&honest), draw.pick(&honest));
+        flow(Pairs { from: Nodes::These(vec![from]), to: Nodes::These(vec![to]) }, Duration::from_secs(1));
+    }
+    flow(every_pair(), Duration::from_secs(600));
 }
 
 /// One misfortune at `now` (milliseconds), over at the latest when the storm ends.

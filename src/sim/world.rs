@@ -400,7 +400,7 @@ impl World {
                     self.transmit(node, port, to, Content::Control(bytes));
                 }
                 Output::Send { to: Destination::Tunnel(to), bytes } => {
-                    let src = IpAddr::V6(daemon.engine.link_address());
+                    let src = IpAddr::V6(daemon.link_address);
                     let (dst, payload) = (IpAddr::V6(*to.ip()), Payload::Control(bytes));
                     let packet = Packet { src, dst, ttl: TTL, born: self.now, waited: 0, payload };
                     self.hand_in(node, packet);

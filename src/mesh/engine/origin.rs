@@ -29,6 +29,8 @@ pub(super) struct OwnRecord {
     /// Fragments told so far in this start.
     told: BTreeSet<u8>,
     again: bool,
+    /// What `about` is made of changed: the machine's addresses, or that this node leaves.
+    about_changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,11 @@ impl OwnRecord {
         self.again = true;
     }
 
+    /// What the node is changed.
+    pub(super) fn describe_again(&mut self) {
+        self.about_changed = true;
+    }
+
     /// Tell everything again, above `seq`.
     pub(super) fn jump(&mut self, seq: u64) {
         self.seq = self.seq.max(seq) + 1;
@@ -56,12 +63,16 @@ impl Engine {
     /// Tells what changed since the record was last told.
     pub(super) fn originate(&mut self, now: Time) {
         let mut changed = self.update_adverts(now);
-        let about = self.about_self();
+        let about = match self.own.about.take().filter(|_| !self.own.about_changed) {
+            Some(about) => about,
+            None => self.about_self(),
+        };
+        let about_changed = std::mem::take(&mut self.own.about_changed);
         let again = std::mem::take(&mut self.own.again);
         if again {
             changed.extend(self.own.told.iter().copied());
         }
-        if self.own.about.as_ref() != Some(&about) || again {
+        if about_changed || again || self.own.told.is_empty() {
             changed.insert(0);
             self.dirty.standing = true;
         }
@@ -112,6 +123,7 @@ impl Engine {
         if self.leaving {
             links.clear();
         }
+        let at_once: BTreeSet<NodeId> = links.keys().filter(|id| self.acts_at_once(now, id)).copied().collect();
         let mut changed = BTreeSet::new();
         let adverts = &mut self.own.adverts;
         adverts.retain(|id, advert| {
@@ -135,9 +147,8 @@ impl Engine {
                     changed.insert(advert.fragment);
                 }
                 None => {
-                    // An edge between two parts that had no path cannot move any path that is in use: it acts at once.
-                    let joins = !self.paths.contains_key(&id);
-                    let (was, acts) = if joins { (Was::Settled, now) } else { (Was::Absent, now + HOLD) };
+                    let (was, acts) =
+                        if at_once.contains(&id) { (Was::Settled, now) } else { (Was::Absent, now + HOLD) };
                     let Some(fragment) = fragment_with_room(adverts) else { continue };
                     adverts.insert(id, Advert { cost, was, acts, fragment });
                     changed.insert(fragment);
@@ -145,6 +156,24 @@ impl Engine {
             }
         }
         changed
+    }
+
+    /// Whether a new link needs no hold, because no path in use can move when it appears.
+    ///
+    /// An edge acts when both its ends say so. Of a leaf's edge the gateway decides: a leaf that tells of no other link
+    /// has no traffic to move. Between gateways it must join what is apart, and be the only one to do so for now: two
+    /// edges at once would make the newcomer a bridge for others.
+    fn acts_at_once(&self, now: Time, id: &NodeId) -> bool {
+        let me = ShortId::from(&self.id);
+        match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
+            (false, _) => true,
+            (true, false) => self.lsdb.links_of(id, now).all(|(to, _)| to == me),
+            (true, true) => {
+                let free = self.own.adverts.values().all(|advert| advert.acts > now);
+                let newcomer = self.lsdb.links_of(id, now).all(|(to, acts)| to == me || !acts);
+                !self.paths.contains_key(id) && (free || newcomer)
+            }
+        }
     }
 
     /// Whether this node lists its link to `id` in its record.

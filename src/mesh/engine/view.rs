@@ -25,7 +25,7 @@ impl Engine {
             id: self.id,
             nodes,
             health: self.health(),
-            effective_hash: self.graph.hash(),
+            effective_hash: self.effective_hash,
             gateway: self.standing.is_gateway(&self.id),
             counters: self.counters.iter().map(|(name, count)| (*name, *count)).collect(),
         }

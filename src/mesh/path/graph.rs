@@ -135,9 +135,15 @@ impl Graph {
     }
 }
 
+/// Cost above, 48 bits of a hash of the edge below. Identities are random, so a cheap mix of them spreads well; it need
+/// not resist an attacker, since only gateways that the network file grants are inside paths.
 fn weight(cost: u32, a: &NodeId, b: &NodeId) -> u128 {
+    let word =
+        |id: &NodeId, at: usize| u64::from_le_bytes(id.0[at..at + 8].try_into().expect("an identity has 32 bytes"));
     let (low, high) = (a.min(b), a.max(b));
-    let digest = Sha256::new().chain_update(b"wgnet edge").chain_update(low.0).chain_update(high.0).finalize();
-    let hash = u64::from_le_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes")) >> 16;
-    (u128::from(cost) << COST_SHIFT) | u128::from(hash)
+    let mut hash = word(low, 0) ^ word(high, 8).rotate_left(32);
+    // The finalizer of splitmix64 (Steele, Lea, Flood 2014).
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    hash = (hash ^ word(high, 0) ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (u128::from(cost) << COST_SHIFT) | u128::from((hash ^ (hash >> 31)) >> 16)
 }

@@ -48,7 +48,7 @@ pub fn run(scenario: &Scenario, seed: u64, kernel: bool) -> Outcome {
     while let Some(at) = runner.agenda.next_time().filter(|at| *at <= end) {
         runner.world.run_until(at);
         if !runner.world.violations().is_empty() {
-            break;
+            return runner.finish();
         }
         if let Some((_, item)) = runner.agenda.pop() {
             runner.turn(item);

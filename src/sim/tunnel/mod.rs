@@ -71,6 +71,9 @@ pub(super) struct VirtualTunnel {
     wall_offset: i64,
     last_stamp: i64,
     rng: ChaCha8Rng,
+    /// No deadline is earlier. It may be too early: deadlines move back with every packet, and finding the earliest one
+    /// each time would cost more than a call in vain now and then.
+    call: Option<Time>,
     /// Initiations refused because their timestamp did not rise.
     pub(super) stale_initiations: u64,
 }
@@ -121,6 +124,7 @@ impl VirtualTunnel {
             wall_offset,
             last_stamp: 0,
             rng,
+            call: None,
             stale_initiations: 0,
         }
     }
@@ -176,12 +180,14 @@ impl VirtualTunnel {
                 }
             }
         }
+        self.find_call();
     }
 
     /// Sends a packet by the allowed IPs. Gives false when no peer owns its destination.
     pub(super) fn send(&mut self, now: Time, packet: Packet, acts: &mut Vec<Act>) -> bool {
         let Some(peer) = self.allowed.owner(packet.dst) else { return false };
         self.send_to(now, peer, Some(packet), acts);
+        self.note_deadline(peer);
         true
     }
 
@@ -192,13 +198,17 @@ impl VirtualTunnel {
             Message::Initiation { sender, from, to, timestamp } => {
                 if to == self.own && self.peers.contains_key(&from) {
                     self.respond(now, from, src, sender, timestamp, size, acts);
+                    self.note_deadline(from);
                 }
             }
-            Message::Response { sender, receiver } => self.complete(now, src, sender, receiver, size, acts),
+            Message::Response { sender, receiver } => {
+                let peer = self.indexes.get(&receiver).copied();
+                self.complete(now, src, sender, receiver, size, acts);
+                peer.into_iter().for_each(|peer| self.note_deadline(peer));
+            }
             Message::Data { receiver, counter, packet } => {
-                if let Some(peer) = self.authenticate(now, src, receiver, counter, size, acts)
-                    && let Some(packet) = packet
-                {
+                let Some(peer) = self.authenticate(now, src, receiver, counter, size, acts) else { return };
+                if let Some(packet) = packet {
                     let state = self.peers.get_mut(&peer).expect("BUG: authenticated a peer that is gone");
                     state.to_answer.get_or_insert(now);
                     if packet.is_data() {
@@ -207,13 +217,14 @@ impl VirtualTunnel {
                     let passes = self.allowed.accepts(now, packet.src, peer, self.grace);
                     acts.push(if passes { Act::Receive(peer, packet) } else { Act::Foreign(packet) });
                 }
+                self.note_deadline(peer);
             }
         }
     }
 
-    /// When [`Self::handle_timeout`] has something to do.
+    /// When [`Self::handle_timeout`] may have something to do.
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.peers.values().filter_map(Peer::deadline).min()
+        self.call
     }
 
     /// Retries handshakes, sends keepalives, notices silence.
@@ -240,6 +251,7 @@ impl VirtualTunnel {
                 self.send_to(now, number, None, acts);
             }
         }
+        self.find_call();
     }
 
     /// What the device knows of its peers.
@@ -254,6 +266,15 @@ impl VirtualTunnel {
             allowed: Vec::new(),
         };
         TunnelReport { peers: self.peers.iter().map(report).collect() }
+    }
+
+    fn note_deadline(&mut self, number: usize) {
+        let deadline = self.peers.get(&number).and_then(Peer::deadline);
+        self.call = earliest(self.call, deadline);
+    }
+
+    fn find_call(&mut self) {
+        self.call = self.peers.values().filter_map(Peer::deadline).min();
     }
 
     fn send_to(&mut self, now: Time, number: usize, packet: Option<Packet>, acts: &mut Vec<Act>) {

@@ -38,6 +38,9 @@ const REKEY_AFTER_TIME: Duration = Duration::from_secs(120);
 /// Who answered renews it at this age if the other has not, as when both began at once; it ends at 180 s.
 const REKEY_AS_RESPONDER: Duration = Duration::from_secs(150);
 
+/// A peer that was silent for so long while we renew its session may be so because the way from our address is gone.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Length of a scratch buffer that holds any sealed or opened datagram; boringtun panics on smaller ones.
 pub(super) const SCRATCH: usize = 65_536 + 256;
 
@@ -90,6 +93,7 @@ pub(super) struct Peer {
     initiator: bool,
     pub(super) last_handshake: Option<Instant>,
     last_traffic: Option<Instant>,
+    last_received: Option<Instant>,
     pub(super) rx_bytes: u64,
     pub(super) tx_bytes: u64,
     pub(super) data_packets: u64,
@@ -120,6 +124,7 @@ impl Peer {
             initiator: false,
             last_handshake: None,
             last_traffic: None,
+            last_received: None,
             rx_bytes: 0,
             tx_bytes: 0,
             data_packets: 0,
@@ -247,6 +252,7 @@ impl Peer {
         self.endpoint = Some(Endpoint { local: from.local.filter(|_| bound), ..from });
         self.rx_bytes += datagram.len() as u64;
         self.last_traffic = Some(now);
+        self.last_received = Some(now);
     }
 
     /// Both ends hold a session: what waited is sent.
@@ -306,8 +312,9 @@ impl Peer {
                     if self.retry.is_running() {
                         self.retry.sent(now);
                     }
-                    // Also when the other has been silent for 15 s: the old way may be gone.
-                    self.release_local_address();
+                    if self.last_received.is_none_or(|at| now.duration_since(at) >= SILENCE) {
+                        self.release_local_address();
+                    }
                 }
                 self.emit(datagram, now, ports);
             }

@@ -1,0 +1,92 @@
+//! Every situation with a few seeds, some random meshes, and that equal seeds give equal runs.
+
+use std::time::Duration;
+
+use super::random;
+use super::scenario::runner::run;
+use super::scenario::{SITUATIONS, Scenario};
+
+/// Situations longer than this run in the program `simulate`, in an optimised build.
+const LONGEST: Duration = Duration::from_secs(200);
+
+/// Seeds of each situation. Unoptimised, the one with eighteen nodes takes half a minute for each.
+const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 3 };
+
+/// The command that replays a failure, for its message.
+fn replay(what: &str, seed: u64) -> String {
+    format!("replay: cargo run --profile sim --example simulate -- {what} --seed {seed} --journal")
+}
+
+fn run_situation(name: &str, seeds: std::ops::Range<u64>) {
+    let text = SITUATIONS.iter().find(|(known, _)| *known == name).expect("a situation").1;
+    let scenario = Scenario::parse(text).expect("checked by another test");
+    for seed in seeds {
+        let outcome = run(&scenario, seed, false);
+        let complaints = outcome.complaints().join("\n");
+        let replay = replay(&format!("--scenario examples/scenarios/{name}.yaml"), seed);
+        assert!(outcome.passed(), "{name}:\n{complaints}\n{replay}");
+    }
+}
+
+macro_rules! situations {
+    ($($test:ident = $name:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            run_situation($name, 0..SEEDS);
+        })*
+
+        #[test]
+        fn no_situation_is_left_out() {
+            let tested = [$($name),*];
+            for (name, text) in SITUATIONS {
+                let length = Scenario::parse(text).expect("checked by another test").duration;
+                assert!(length > LONGEST || tested.contains(&name), "{name} is not run by a test");
+            }
+        }
+    };
+}
+
+situations! {
+    all_restart = "all-restart",
+    claims_refused = "claims-refused",
+    clocks_differ_an_hour = "clocks-differ-an-hour",
+    first_reply_lost = "first-reply-lost",
+    four_boxes = "four-boxes",
+    hub_clock_day_back = "hub-clock-day-back",
+    hub_restart = "hub-restart",
+    lossy_20 = "lossy-20",
+    one_way_link = "one-way-link",
+    partition_90s = "partition-90s",
+    ring_of_six = "ring-of-six",
+    same_name_at_once = "same-name-at-once",
+    single_cut_off = "single-cut-off",
+    three_boxes = "three-boxes",
+    two_boxes = "two-boxes",
+    two_hubs_one_killed = "two-hubs-one-killed",
+}
+
+/// Six nodes through one storm; the long runs are the program's.
+const SMALL: (usize, Duration) = (6, Duration::from_secs(600));
+
+#[test]
+fn small_random_meshes_keep_the_rules() {
+    let seeds = if cfg!(debug_assertions) { 0..2 } else { 0..20 };
+    for seed in seeds {
+        let outcome = run(&random::scenario(seed, SMALL.0, SMALL.1), seed, seed % 2 == 1);
+        let complaints = outcome.complaints().join("\n");
+        let kernel = if seed % 2 == 1 { " --kernel" } else { "" };
+        let replay = replay(&format!("--nodes 6 --hours 0.1{kernel}"), seed);
+        assert!(outcome.passed(), "seed {seed}:\n{complaints}\n{replay}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_one_another() {
+    let scenario = random::scenario(4, SMALL.0, SMALL.1);
+    let trace = |seed| {
+        let outcome = run(&scenario, seed, false);
+        (outcome.world.trace_hash(), outcome.world.now())
+    };
+    assert_eq!(trace(4), trace(4));
+    assert_ne!(trace(4), trace(5));
+}
