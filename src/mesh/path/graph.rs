@@ -138,7 +138,8 @@ impl Graph {
 /// Cost above, 48 bits of a hash of the edge below. Identities are random, so a cheap mix of them spreads well; it need
 /// not resist an attacker, since only gateways that the network file grants are inside paths.
 fn weight(cost: u32, a: &NodeId, b: &NodeId) -> u128 {
-    let word = |id: &NodeId, at: usize| u64::from_le_bytes(id.0[at..at + 8].try_into().expect("an identity has 32 bytes"));
+    let word =
+        |id: &NodeId, at: usize| u64::from_le_bytes(id.0[at..at + 8].try_into().expect("an identity has 32 bytes"));
     let (low, high) = (a.min(b), a.max(b));
     let mut hash = word(low, 0) ^ word(high, 8).rotate_left(32);
     // The finalizer of splitmix64 (Steele, Lea, Flood 2014).
