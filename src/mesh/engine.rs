@@ -56,10 +56,8 @@ const FLOOD_FROM: usize = 2;
 const LEAVE_WAIT: Duration = Duration::from_millis(300);
 /// How long a neighbour that started anew has to show inside the tunnel.
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
-/// A static peer votes only after so long: first it must hear whom the others saw first.
-const LISTEN_BEFORE_VOTING: Duration = Duration::from_secs(5);
-/// User data keeps a link's questions at the short interval for so long.
-const ACTIVE_FOR: Duration = Duration::from_secs(10);
+/// A static peer's votes are firm only after so long: first it must hear whom the others saw first.
+const LISTEN: Duration = Duration::from_secs(5);
 /// Interval of the review of costs, damped links and uplinks.
 const REVIEW: Duration = Duration::from_secs(1);
 /// With `direct: auto`, pairs are direct while the mesh has at most so many nodes ...
@@ -117,8 +115,8 @@ pub struct Engine {
     /// Votes that wait for the disk before they are told.
     unsaved_votes: Vec<(u64, u64)>,
     clone_alarms: VecDeque<Time>,
-    votes_from: Time,
-    may_vote: bool,
+    firm_from: Time,
+    votes_firmly: bool,
     ready: bool,
     leaving: bool,
     left: bool,
@@ -181,8 +179,8 @@ impl Engine {
             save_failed: false,
             unsaved_votes: Vec::new(),
             clone_alarms: VecDeque::new(),
-            votes_from: now + LISTEN_BEFORE_VOTING,
-            may_vote: false,
+            firm_from: now + LISTEN,
+            votes_firmly: false,
             ready: false,
             leaving: false,
             left: false,
@@ -266,6 +264,7 @@ impl Engine {
             return;
         }
         self.local = network;
+        self.own.describe_again();
         self.dirty.own = true;
         if !first {
             // Endpoints may have moved: ask every neighbour at once instead of waiting for a link to die.
@@ -397,6 +396,7 @@ impl Engine {
             return;
         }
         self.leaving = true;
+        self.own.describe_again();
         self.dirty.own = true;
         self.settle(now);
         self.save(now);
@@ -424,7 +424,7 @@ impl Engine {
             Timer::Hold => self.dirty.graph = true,
             Timer::Review => {
                 self.dirty.own = true;
-                if now >= self.votes_from && !std::mem::replace(&mut self.may_vote, true) {
+                if now >= self.firm_from && !std::mem::replace(&mut self.votes_firmly, true) {
                     self.dirty.standing = true;
                 }
                 self.timers.set(Timer::Review, now + REVIEW);
@@ -525,9 +525,9 @@ impl Engine {
             }
         }
         self.refresh_wanted(now);
-        let votes_count = self.may_vote && self.standing.static_of(&self.id).is_some() && !self.leaving;
+        let votes_count = self.standing.static_of(&self.id).is_some() && !self.leaving;
         if votes_count {
-            for vote in votes_to_cast(&self.config, self.id, &self.lsdb, &self.standing) {
+            for vote in votes_to_cast(&self.config, self.id, &self.lsdb, &self.standing, self.votes_firmly) {
                 let item = self.signer.item(Body::Vote(vote));
                 self.unsaved_votes.push((item.key().hash(), item.hash()));
                 self.lsdb.insert(item, Duration::ZERO, &[], now);

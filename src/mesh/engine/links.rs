@@ -9,7 +9,7 @@ use super::super::record::Key;
 use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::wire::{Hello, Message};
-use super::{ACTIVE_FOR, Engine, FLOOD_FROM, MAX_UPLINKS, Neighbour};
+use super::{Engine, FLOOD_FROM, MAX_UPLINKS, Neighbour};
 use std::time::Duration;
 
 impl Engine {
@@ -17,8 +17,12 @@ impl Engine {
     pub(super) fn set_interval(&mut self, now: Time, id: NodeId) {
         let both_gateways = self.standing.is_gateway(&self.id) && self.standing.is_gateway(&id);
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
-        let active = both_gateways || neighbour.data_at.is_some_and(|at| now.since(at) < ACTIVE_FOR);
-        neighbour.link.set_interval(if active { ACTIVE_INTERVAL } else { IDLE_INTERVAL }, now);
+        let active = both_gateways || neighbour.is_active(now);
+        let interval = if active { ACTIVE_INTERVAL } else { IDLE_INTERVAL };
+        if neighbour.link.interval() == interval {
+            return;
+        }
+        neighbour.link.set_interval(interval, now);
         self.arm_probe(now, id);
     }
 

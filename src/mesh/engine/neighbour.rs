@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use super::super::flood::Outbox;
 use super::super::ids::NodeId;
@@ -9,6 +10,9 @@ use super::super::io::{EndpointHint, PeerReport};
 use super::super::link::Link;
 use super::super::reach::Direct;
 use super::super::time::Time;
+
+/// User data keeps a link's questions at the short interval for so long.
+const ACTIVE_FOR: Duration = Duration::from_secs(10);
 
 /// What this node knows of a neighbour beyond the LSDB.
 #[derive(Clone, Debug)]
@@ -70,6 +74,11 @@ impl Neighbour {
             cost_set: None,
             direct: Direct::default(),
         }
+    }
+
+    /// Whether user data passed lately.
+    pub(in super::super) fn is_active(&self, now: Time) -> bool {
+        self.data_at.is_some_and(|at| now.since(at) < ACTIVE_FOR)
     }
 
     /// Whether datagrams reach it inside the tunnel now.

@@ -29,6 +29,8 @@ pub(super) struct OwnRecord {
     /// Fragments told so far in this start.
     told: BTreeSet<u8>,
     again: bool,
+    /// What `about` is made of changed: the machine's addresses, or that this node leaves.
+    about_changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,11 @@ impl OwnRecord {
         self.again = true;
     }
 
+    /// What the node is changed.
+    pub(super) fn describe_again(&mut self) {
+        self.about_changed = true;
+    }
+
     /// Tell everything again, above `seq`.
     pub(super) fn jump(&mut self, seq: u64) {
         self.seq = self.seq.max(seq) + 1;
@@ -56,12 +63,16 @@ impl Engine {
     /// Tells what changed since the record was last told.
     pub(super) fn originate(&mut self, now: Time) {
         let mut changed = self.update_adverts(now);
-        let about = self.about_self();
+        let about = match self.own.about.take().filter(|_| !self.own.about_changed) {
+            Some(about) => about,
+            None => self.about_self(),
+        };
+        let about_changed = std::mem::take(&mut self.own.about_changed);
         let again = std::mem::take(&mut self.own.again);
         if again {
             changed.extend(self.own.told.iter().copied());
         }
-        if self.own.about.as_ref() != Some(&about) || again {
+        if about_changed || again || self.own.told.is_empty() {
             changed.insert(0);
             self.dirty.standing = true;
         }

@@ -120,6 +120,11 @@ impl Link {
         self.next
     }
 
+    /// Interval of questions while the link is up.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// Sets the interval of questions while the link is up. A shorter one acts at once.
     pub fn set_interval(&mut self, interval: Duration, now: Time) {
         if interval < self.interval && self.up {

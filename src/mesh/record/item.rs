@@ -39,6 +39,8 @@ pub struct Vote {
     pub epoch: u64,
     /// Rises when the voter votes anew for the same claimant (renamed, forgotten and back, or no longer a static peer).
     pub seq: u32,
+    /// Whether the voter had time to hear whom other static peers saw first. A vote that is not firm yields to one that is.
+    pub firm: bool,
     /// What it claims, sorted; empty when the vote is taken back.
     pub subjects: Vec<Subject>,
 }

@@ -35,7 +35,10 @@ pub struct Standing {
     pub conflicts: Vec<Conflict>,
 }
 
-/// What the static peers' votes say: for each subject, the identities voted for and by how many.
+/// A firm vote weighs more than all votes together that are not.
+const FIRM: u32 = 10_000;
+
+/// What the static peers' votes say: for each subject, the identities voted for and with what weight.
 type Tally = BTreeMap<Subject, BTreeMap<NodeId, u32>>;
 
 impl Standing {
@@ -204,7 +207,8 @@ fn tally(lsdb: &Lsdb, voters: &BTreeSet<NodeId>, forgotten: &Forgotten) -> Tally
     let valid = lsdb.votes().filter(|(voter, _)| voters.contains(voter));
     for (_, vote) in valid.filter(|(_, vote)| !is_void(forgotten, voters, &vote.claimant, vote.epoch)) {
         for subject in &vote.subjects {
-            *tally.entry(subject.clone()).or_default().entry(vote.claimant).or_default() += 1;
+            let weight = if vote.firm { FIRM } else { 1 };
+            *tally.entry(subject.clone()).or_default().entry(vote.claimant).or_default() += weight;
         }
     }
     tally

@@ -13,7 +13,9 @@ const ENOUGH: usize = 3;
 
 /// The votes that `me`, a static peer, shall cast now. A vote that counts is never given to another claimant; where
 /// others voted already, it follows the holder that results from theirs.
-pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &Standing) -> Vec<Vote> {
+///
+/// `firm`: this node has listened long enough since its start to know whom others saw first. Before, its votes yield.
+pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &Standing, firm: bool) -> Vec<Vote> {
     let voters: BTreeSet<NodeId> = standing.statics.values().copied().collect();
     let is_forgotten = |claimant: &NodeId, epoch: u64| {
         voters.iter().any(|voter| match lsdb.get(&Key::Forget(*voter, *claimant)).map(|stored| stored.item.body()) {
@@ -39,9 +41,14 @@ pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &St
             Some(index) => standing.statics.get(&index) == Some(&vote.claimant),
             None => true,
         };
-        let kept: Vec<Subject> = vote.subjects.iter().filter(|subject| keeps(subject)).cloned().collect();
-        if kept.len() < vote.subjects.len() {
-            *vote = Vote { subjects: kept, seq: vote.seq + 1, ..vote.clone() };
+        let mut kept: Vec<Subject> = vote.subjects.iter().filter(|subject| keeps(subject)).cloned().collect();
+        let settles = firm && !vote.firm;
+        if settles && !standing.admitted.contains(&vote.claimant) {
+            // Others saw someone else first.
+            kept.retain(|subject| !is_held(subject, &vote.claimant, &others));
+        }
+        if settles || kept.len() < vote.subjects.len() {
+            *vote = Vote { subjects: kept, seq: vote.seq + 1, firm: vote.firm || firm, ..vote.clone() };
             cast.push(vote.clone());
         }
         given.extend(vote.subjects.iter().cloned());
@@ -63,7 +70,9 @@ pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &St
             Some(index) => standing.statics.get(&index) == Some(&id),
             None => !given.contains(subject) || mine.is_some_and(|vote| vote.subjects.contains(subject)),
         });
-        let voted = others.get(&id).map_or(0, |votes| votes.iter().filter(|vote| vote.subjects == claimed).count());
+        let voted = others
+            .get(&id)
+            .map_or(0, |votes| votes.iter().filter(|vote| vote.firm && vote.subjects == claimed).count());
         // Whoever others hold for the holder is not voted against.
         let is_rival = !standing.admitted.contains(&id) && claimed.iter().any(|subject| is_held(subject, &id, &others));
         if !may_vote || voted >= ENOUGH || is_rival {
@@ -71,7 +80,7 @@ pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &St
         }
         given.extend(claimed.iter().cloned());
         let seq = own.get(&id).map_or(0, |vote| vote.seq + 1);
-        cast.push(Vote { claimant: id, epoch, seq, subjects: claimed });
+        cast.push(Vote { claimant: id, epoch, seq, firm, subjects: claimed });
     }
     cast
 }
