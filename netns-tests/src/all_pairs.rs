@@ -125,6 +125,11 @@ impl Reach {
         self.first.len()
     }
 
+    /// Whether this directed pair passed.
+    pub fn has_passed(&self, pair: &(String, String)) -> bool {
+        self.first.contains_key(pair)
+    }
+
     /// The pairs that never passed.
     pub fn missing(&self) -> &[(String, String)] {
         &self.missing

@@ -1,9 +1,9 @@
 //! A wgnet daemon on a machine: started, ended, asked.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -239,21 +239,31 @@ fn shown(status: &Result<Status, String>) -> String {
     }
 }
 
-/// The daemon under test: `WGNET_BIN`, else the `wgnet` beside the running test or example.
+/// What [`use_binary`] was told.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on this program is the daemon under test.
+///
+/// # Panics
+/// When it was said before.
+pub fn use_binary(path: PathBuf) {
+    CHOSEN.set(path).expect("the daemon is chosen once");
+}
+
+/// The daemon under test: as chosen by [`use_binary`] or `WGNET_BIN`, else the `wgnet` beside the running test.
 pub fn binary() -> PathBuf {
+    if let Some(path) = CHOSEN.get() {
+        return path.clone();
+    }
     if let Some(path) = std::env::var_os("WGNET_BIN") {
         return PathBuf::from(path);
     }
     let mine = std::env::current_exe().expect("a running program has a path");
-    let beside = mine.ancestors().skip(1).take(2).map(|folder| folder.join("wgnet")).find(|path| is_program(path));
+    let beside = mine.ancestors().skip(1).take(2).map(|folder| folder.join("wgnet")).find(|path| path.is_file());
     beside.unwrap_or_else(|| {
         panic!(
             "no wgnet beside {}: run `cargo build --bin wgnet` with the same profile, or set WGNET_BIN",
             mine.display()
         )
     })
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file()
 }

@@ -1,7 +1,7 @@
 //! How many labs run at once on this machine, across processes: locks on files, freed by the kernel when a process ends.
 //!
-//! There are two slots per processor. A light lab takes one, a heavy one takes two, and one that measures times takes all:
-//! it runs alone. Whoever waits holds the gate, so a lab that needs many slots is not overtaken for ever.
+//! There are three slots per processor, as labs mostly wait. A light lab takes one, a heavy one takes three, and one that
+//! measures times takes all: it runs alone. Whoever waits holds the gate, so a lab that needs many slots is not overtaken for ever.
 
 use std::fs::{File, OpenOptions};
 use std::time::Duration;
@@ -25,10 +25,10 @@ pub struct Slots(#[expect(dead_code, reason = "held for their locks")] Vec<Flock
 impl Slots {
     /// Waits until the machine has room.
     pub fn take(load: Load) -> Self {
-        let total = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+        let total = 3 * std::thread::available_parallelism().map_or(2, usize::from);
         let wanted = match load {
             Load::Light => 1,
-            Load::Heavy => 2,
+            Load::Heavy => 3,
             Load::Alone => total,
         };
         let gate = Flock::lock(open("gate"), FlockArg::LockExclusive).expect("a file lock can be waited for");

@@ -1,11 +1,16 @@
 //! The networks that several tests, the figures and the lab example use.
 
+use std::time::Duration;
+
+use wgnet_api::PathKind;
+
 use crate::lab::Lab;
 use crate::machine::Machine;
 use crate::network_file::NetworkFile;
 use crate::node::Node;
 use crate::router::Nat;
 use crate::segment::Segment;
+use crate::wait::until;
 
 /// The overlay of every topology.
 pub const SUBNET: &str = "10.1.1.0/24";
@@ -101,6 +106,63 @@ impl FourBoxes {
     /// All four, in the order of the alphabet.
     pub fn nodes(&self) -> [&Node; 4] {
         [&self.alpha, &self.beta, &self.charlie, &self.delta]
+    }
+}
+
+/// Two public hubs, and two leaves that cannot reach each other.
+///
+/// ```text
+///   hub-1 192.0.2.1    hub-2 192.0.2.2        both static peers
+///     |                  |
+///     '------ internet --+-------.
+///        |                       |
+///      left 192.0.2.11         right 192.0.2.12
+///      [firewall]              [firewall]
+/// ```
+pub struct TwoHubs {
+    /// Where all are.
+    pub internet: Segment,
+    /// 10.1.1.1 and 10.1.1.2.
+    pub hubs: [Node; 2],
+    /// 10.1.1.11.
+    pub left: Node,
+    /// 10.1.1.12.
+    pub right: Node,
+}
+
+impl TwoHubs {
+    /// Builds it; nobody is started.
+    pub fn new(lab: &Lab) -> Self {
+        let internet = lab.bridge("internet");
+        let network = network_of_row(2).option("direct: never");
+        let node = |name: &str, n: usize, firewall: bool| {
+            let machine = lab.machine_on(&internet, name, &[&format!("192.0.2.{n}/24")]);
+            if firewall {
+                machine.firewall("eth0");
+            }
+            lab.node(&machine, &network, name, &[&format!("10.1.1.{n}")])
+        };
+        let hubs = [node("hub-1", 1, false), node("hub-2", 2, false)];
+        let (left, right) = (node("left", 11, true), node("right", 12, true));
+        Self { internet, hubs, left, right }
+    }
+
+    /// All four.
+    pub fn nodes(&self) -> [&Node; 4] {
+        [&self.hubs[0], &self.hubs[1], &self.left, &self.right]
+    }
+
+    /// Which of the hubs carries traffic between left and right, once both agree on it; panics when they do not `within`.
+    pub fn carrier(&self, within: Duration) -> usize {
+        let via = |from: &Node, to: &Node| {
+            from.peer(to.address()).filter(|peer| peer.path == PathKind::Gateway).and_then(|peer| peer.via)
+        };
+        let agreed = until(within, || {
+            let there = via(&self.left, &self.right)?;
+            (via(&self.right, &self.left)? == there).then_some(there)
+        });
+        let agreed = agreed.expect("both leaves use the same hub");
+        self.hubs.iter().position(|hub| hub.name() == agreed).expect("a hub carries the traffic")
     }
 }
 

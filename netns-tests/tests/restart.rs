@@ -113,7 +113,7 @@ fn a_leaf_moves_to_another_address_and_traffic_follows() {
     let flow = nodes[2].flow_to(&nodes[1], TICK);
     flow.is_clean_for(Duration::from_secs(1), Duration::from_secs(20));
     let moved = Instant::now();
-    nodes[1].machine().ip("addr add 192.0.2.102/24 dev eth0\naddr del 192.0.2.2/24 dev eth0");
+    nodes[1].machine().ip("addr del 192.0.2.2/24 dev eth0\naddr add 192.0.2.102/24 dev eth0");
     flow.passes_after(moved, Duration::from_secs(30));
     flow.is_clean_for(Duration::from_secs(1), Duration::from_secs(20));
     let report = flow.stop();

@@ -81,9 +81,14 @@ fn of_two_nodes_with_one_address_exactly_one_wins_everywhere_the_same() {
     // And it stays so.
     let other = until(Duration::from_secs(5), || holders().filter(|now| *now != winner));
     assert_eq!(other, None);
+    let loser =
+        if nodes[3].status().is_ok_and(|status| status.node.public_key == winner) { &nodes[4] } else { &nodes[3] };
+    loser.wait_for("the loser says that its address is taken", SOON, |status| {
+        status.health.iter().any(|line| line.text.contains("10.1.1.9") && !line.remedy.is_empty())
+    });
     for node in &nodes[..3] {
-        node.wait_for("the conflict is shown", SOON, |status| {
-            status.health.iter().any(|line| line.text.contains("10.1.1.9"))
+        node.wait_for("the loser is shown as refused", SOON, |status| {
+            status.peers.iter().any(|peer| peer.name == loser.name() && peer.refused)
         });
     }
 }

@@ -20,7 +20,7 @@ fn read(name: &str) -> Scenario {
 
 fn passes(name: &str) {
     let scenario = read(name);
-    let lab = Lab::new(name, if scenario.nodes.len() > 10 { Load::Alone } else { Load::Light });
+    let lab = Lab::new(name, if scenario.nodes.len() > 10 { Load::Heavy } else { Load::Light });
     let verdict = scenario::run(&lab, &scenario);
     assert!(verdict.passed(), "{name}:\n{}\n{}", verdict.failures.join("\n"), verdict.flows.join("\n"));
 }

@@ -1,3 +1,5 @@
+//! The admin protocol over a real socket.
+
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

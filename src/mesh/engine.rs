@@ -6,6 +6,7 @@
 
 mod links;
 mod neighbour;
+mod news;
 mod origin;
 mod plan;
 mod receive;
@@ -28,7 +29,7 @@ use super::io::{
 use super::link::LinkChange;
 use super::path::{Graph, Paths};
 use super::reach::StaticState;
-use super::record::{About, Body, Forget, Item, Key, Lsdb, REFRESH, Signer};
+use super::record::{Body, Forget, Lsdb, REFRESH, Signer};
 use super::time::Time;
 use super::timer::{Timer, Timers};
 use super::trust::{Standing, votes_to_cast};
@@ -704,128 +705,5 @@ impl Engine {
 
     pub(super) fn mark_standing(&mut self) {
         self.dirty.standing = true;
-    }
-
-    /// An item was stored: what follows from it. `before` and `epoch` are of the author's former fragment 0.
-    pub(super) fn stored(&mut self, now: Time, key: &Key, before: Option<About>, epoch: Option<u64>) {
-        match key {
-            Key::Node(id, fragment) => {
-                self.dirty.graph = true;
-                self.sealer.remember(*id);
-                if *fragment > 0 {
-                    return;
-                }
-                let Some(about) = self.lsdb.about(id).cloned() else { return };
-                if before.as_ref() != Some(&about) {
-                    self.dirty.standing = true;
-                    self.dirty.plan = true;
-                }
-                let new_epoch = self.lsdb.version(id).map(|version| version.epoch);
-                if epoch.is_some() && epoch != new_epoch {
-                    self.restarted(now, *id);
-                }
-                if before.is_none() {
-                    self.save_within(now, Duration::from_secs(2));
-                }
-            }
-            Key::Vote(..) | Key::Forget(..) => {
-                self.dirty.standing = true;
-                self.save_within(now, Duration::from_secs(2));
-            }
-        }
-    }
-
-    /// A node's record shows a new start: what its former start proved is void.
-    fn restarted(&mut self, now: Time, id: NodeId) {
-        self.windows.remove(&id);
-        let name = self.name_of(&id);
-        self.event(Severity::Info, EventKind::Node, &name, format!("{name} started anew"));
-        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
-        neighbour.outbox.clear();
-        neighbour.reconciled = None;
-        let change = neighbour.link.reset(now);
-        self.link_changed(now, id, change);
-        self.end_direct(now, id, "it started anew");
-        self.timers.set(Timer::Confirm(id), now + CONFIRM_WAIT);
-        self.arm_probe(now, id);
-    }
-
-    /// A neighbour's new start did not show inside the tunnel: its clock may have gone back.
-    fn make_peer_anew(&mut self, now: Time, id: NodeId) {
-        let Some(neighbour) = self.neighbours.get_mut(&id).filter(|neighbour| !neighbour.link.is_up()) else { return };
-        neighbour.generation += 1;
-        neighbour.link.hurry(now);
-        self.dirty.plan = true;
-        self.settle(now);
-        self.probe(now, id);
-    }
-
-    /// An item of `author` was one too many.
-    pub(super) fn refused_item(&mut self, author: NodeId) {
-        let name = author.short();
-        self.event(
-            Severity::Warning,
-            EventKind::Refused,
-            &name,
-            format!("refused: an item of {name} is one too many or too old"),
-        );
-    }
-
-    /// This node's own item came back from the network.
-    pub(super) fn heard_own_item(&mut self, now: Time, item: &Item) -> super::record::Insert {
-        use super::record::Insert;
-        let Some(stored) = self.lsdb.get(&item.key()) else {
-            // From a former life: a vote or a fragment that this start does not know. Votes are ours for ever.
-            if !item.is_signed(&self.network) {
-                return Insert::Refused;
-            }
-            if matches!(item.body(), Body::Node(_)) {
-                return self.outlive(now, item);
-            }
-            let result = self.lsdb.insert(item.clone(), Duration::ZERO, &[], now);
-            self.dirty.standing = true;
-            return result;
-        };
-        if stored.item.hash() == item.hash() {
-            return Insert::Known;
-        }
-        if stored.item.order() > item.order() {
-            return Insert::Old;
-        }
-        if !item.is_signed(&self.network) {
-            return Insert::Refused;
-        }
-        match item.body() {
-            Body::Node(_) => self.outlive(now, item),
-            _ => self.lsdb.insert(item.clone(), Duration::ZERO, &[], now),
-        }
-    }
-
-    /// Someone tells a newer record of this node than this node itself: jump above it, unless that happens too often.
-    fn outlive(&mut self, now: Time, item: &Item) -> super::record::Insert {
-        use super::record::Insert;
-        let Body::Node(record) = item.body() else { return Insert::Refused };
-        if record.fragment > 0 && record.version.epoch < self.epoch {
-            return Insert::Old;
-        }
-        self.clone_alarms.retain(|at| now.since(*at).as_secs() < 60);
-        if self.clone_alarms.len() >= 3 {
-            if self.clone_alarms.len() == 3 {
-                self.clone_alarms.push_back(now);
-                let text = "another machine uses this node's identity (a copied state directory?): stop one of them \
-                            and remove its state directory";
-                self.event(Severity::Error, EventKind::Identity, "identity", text.to_owned());
-            }
-            return Insert::Refused;
-        }
-        self.clone_alarms.push_back(now);
-        if record.version.epoch > self.epoch {
-            self.epoch = record.version.epoch + 1;
-            self.sealer.set_epoch(self.epoch);
-            self.save_within(now, Duration::ZERO);
-        }
-        self.own.jump(record.version.seq);
-        self.dirty.own = true;
-        Insert::Old
     }
 }

@@ -1,5 +1,6 @@
 //! Judges one expectation: looks until it is true, then as long as it must stay so.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use wgnet::sim::scenario::{Condition, Expectation, Hop, Pairs};
@@ -15,6 +16,8 @@ const SEEK_EVERY: Duration = Duration::from_millis(20);
 const HOLD_EVERY: Duration = Duration::from_secs(1);
 /// Interval of the pings that nobody may answer.
 const SILENCE_EVERY: Duration = Duration::from_millis(250);
+/// After this time it is asked anew who must be reachable.
+const ROUND: Duration = Duration::from_secs(1);
 /// So many pairs are named in a message.
 const NAMED: usize = 4;
 
@@ -38,16 +41,26 @@ pub(super) fn judge(world: &World, expectation: &Expectation, index: usize) -> O
 }
 
 fn reachable(world: &World, expectation: &Expectation, pairs: &Pairs) -> Option<String> {
-    let wanted = world.pairs(pairs);
-    if wanted.is_empty() {
-        return Some("nobody to ping".to_owned());
-    }
     let deadline = world.time(expectation.since + expectation.within);
-    let check = start_pairs(world, &wanted, SEEK_EVERY);
-    let reach = check.finish(deadline.saturating_duration_since(Instant::now()));
-    if !reach.missing().is_empty() {
-        return Some(format!("{} of {} pairs: {}", reach.missing().len(), wanted.len(), list(world, reach.missing())));
-    }
+    let mut passed = BTreeSet::new();
+    // Who `all` are changes while nodes start: asked again each round, as the simulator does at each look.
+    let wanted = loop {
+        let wanted = world.pairs(pairs);
+        let missing = wanted.iter().filter(|pair| !passed.contains(*pair)).cloned().collect::<Vec<_>>();
+        if missing.is_empty() && !wanted.is_empty() {
+            break wanted;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let whom = if wanted.is_empty() { "nobody to ping".to_owned() } else { list(world, &missing) };
+            return Some(format!("{} of {} pairs: {whom}", missing.len(), wanted.len()));
+        }
+        let reach = start_pairs(world, &missing, SEEK_EVERY).finish(left.min(ROUND));
+        if missing.is_empty() {
+            std::thread::sleep(SEEK_EVERY);
+        }
+        passed.extend(missing.into_iter().filter(|pair| reach.has_passed(pair)));
+    };
     if expectation.hold.is_zero() {
         return None;
     }
@@ -82,14 +95,12 @@ fn hold(
 }
 
 fn start_pairs(world: &World, wanted: &[(String, String)], every: Duration) -> AllPairs {
-    let mut names = wanted.iter().flat_map(|(from, to)| [from, to]).collect::<Vec<_>>();
-    names.sort_unstable();
-    names.dedup();
-    let number = |name: &String| names.binary_search(&name).expect("every name is listed");
+    let names = wanted.iter().flat_map(|(from, to)| [from, to]).collect::<BTreeSet<_>>();
+    let number = |name: &String| names.iter().position(|other| *other == name).expect("every name is listed");
     let numbered = wanted.iter().map(|(from, to)| (number(from), number(to))).collect();
     let party = |name: &&String| {
         let node = world.node(name);
-        Party { machine: node.machine().clone(), address: node.address(), name: (*name).clone() }
+        Party { machine: node.machine().clone(), address: node.address(), name: name.to_string() }
     };
     AllPairs::start_pairs(names.iter().map(party).collect(), numbered, every)
 }

@@ -242,7 +242,7 @@ impl World {
                 let number = attach.iter().position(|a| a.segment == new.segment).expect("checked by the parser");
                 let length = self.scenario.segments[&new.segment].prefix.prefix_len();
                 self.node(&new.node).machine().ip(&format!(
-                    "addr add {}/{length} dev eth{number}\naddr del {old}/{length} dev eth{number}",
+                    "addr del {old}/{length} dev eth{number}\naddr add {}/{length} dev eth{number}",
                     new.address
                 ));
                 self.set_routes();

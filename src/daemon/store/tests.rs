@@ -1,3 +1,5 @@
+//! Disks that tear, fill up, forget and lie.
+
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -123,6 +123,7 @@ impl Engine {
         if self.leaving {
             links.clear();
         }
+        let at_once: BTreeSet<NodeId> = links.keys().filter(|id| self.acts_at_once(now, id)).copied().collect();
         let mut changed = BTreeSet::new();
         let adverts = &mut self.own.adverts;
         adverts.retain(|id, advert| {
@@ -146,9 +147,8 @@ impl Engine {
                     changed.insert(advert.fragment);
                 }
                 None => {
-                    // An edge between two parts that had no path cannot move any path that is in use: it acts at once.
-                    let joins = !self.paths.contains_key(&id);
-                    let (was, acts) = if joins { (Was::Settled, now) } else { (Was::Absent, now + HOLD) };
+                    let (was, acts) =
+                        if at_once.contains(&id) { (Was::Settled, now) } else { (Was::Absent, now + HOLD) };
                     let Some(fragment) = fragment_with_room(adverts) else { continue };
                     adverts.insert(id, Advert { cost, was, acts, fragment });
                     changed.insert(fragment);
@@ -156,6 +156,24 @@ impl Engine {
             }
         }
         changed
+    }
+
+    /// Whether a new link needs no hold, because no path in use can move when it appears.
+    ///
+    /// An edge acts when both its ends say so. Of a leaf's edge the gateway decides: a leaf that tells of no other link
+    /// has no traffic to move. Between gateways it must join what is apart, and be the only one to do so for now: two
+    /// edges at once would make the newcomer a bridge for others.
+    fn acts_at_once(&self, now: Time, id: &NodeId) -> bool {
+        let me = ShortId::from(&self.id);
+        match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
+            (false, _) => true,
+            (true, false) => self.lsdb.links_of(id, now).all(|(to, _)| to == me),
+            (true, true) => {
+                let free = self.own.adverts.values().all(|advert| advert.acts > now);
+                let newcomer = self.lsdb.links_of(id, now).all(|(to, acts)| to == me || !acts);
+                !self.paths.contains_key(id) && (free || newcomer)
+            }
+        }
     }
 
     /// Whether this node lists its link to `id` in its record.

@@ -339,14 +339,14 @@ impl Lsdb {
         })
     }
 
-    /// The cost that `from` advertises for its link to `to` and that acts at `now`.
-    pub fn link(&self, from: &NodeId, to: &ShortId, now: Time) -> Option<u32> {
+    /// Every link that `from` advertises, and whether it acts at `now`.
+    pub fn links_of(&self, from: &NodeId, now: Time) -> impl Iterator<Item = (ShortId, bool)> {
         let mut start = None;
         let fragments = self.items.range(Key::Node(*from, 0)..=Key::Node(*from, u8::MAX));
         let records = fragments.filter_map(|(_, stored)| Some((stored, stored.record()?)));
-        records.filter(|(_, record)| is_current(record, &mut start)).find_map(|(stored, record)| {
-            let index = record.links.binary_search_by_key(to, |link| link.to).ok()?;
-            stored.effective(index, &record.links[index], now)
+        records.filter(move |(_, record)| is_current(record, &mut start)).flat_map(move |(stored, record)| {
+            let links = record.links.iter().enumerate();
+            links.map(move |(index, link)| (link.to, stored.effective(index, link, now).is_some()))
         })
     }
 }

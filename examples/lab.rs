@@ -1,0 +1,175 @@
+//! The README's four boxes on this one machine: network namespaces, routers, real daemons. Needs root.
+//!
+//! `cargo run --release --example lab` builds it, prints who reaches whom by which path whenever that changes, and ends
+//! at Ctrl-C. Nothing is left behind, not even by a crash: the namespaces have no names, and the kernel ends the daemons
+//! with this program.
+//!
+//! The daemons are this very program, started under the name `wgnet`.
+
+use std::process::ExitCode;
+
+#[cfg(target_os = "linux")]
+fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| std::path::Path::new(&name).ends_with("wgnet")) {
+        return wgnet::cli::main();
+    }
+    linux::main()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> ExitCode {
+    eprintln!("the lab needs Linux: it is made of network namespaces");
+    ExitCode::FAILURE
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a program for people, in real time")]
+mod linux {
+    use std::io::IsTerminal;
+    use std::path::PathBuf;
+    use std::process::ExitCode;
+    use std::time::{Duration, Instant};
+
+    use netns_tests::topology::FourBoxes;
+    use netns_tests::{Lab, Load, Node, node};
+    use wgnet_api::PathKind;
+
+    const DRAWING: &str = "
+   alpha 198.51.100.1          beta 198.51.100.2
+   [firewall]                    | (the static peer of the network file)
+     |                           |
+     '---------- internet -------'
+                    |
+                [router] 198.51.100.20 (NAT)
+                    |
+      .-- home -----+-----------.
+      |                         |
+   charlie 192.168.1.3       delta 192.168.1.4
+";
+
+    /// A folder that vanishes with its owner.
+    struct Folder(PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.0));
+        }
+    }
+
+    pub(super) fn main() -> ExitCode {
+        if !is_root() {
+            eprintln!("the lab makes network namespaces: run it as root");
+            return ExitCode::FAILURE;
+        }
+        let folder = match daemon_name() {
+            Ok(folder) => folder,
+            Err(error) => {
+                eprintln!("cannot make a folder for the lab: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        node::use_binary(folder.0.join("wgnet"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let outcome = runtime.and_then(|runtime| runtime.block_on(show()));
+        println!("\nThe lab is taken down.");
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn is_root() -> bool {
+        // The owner of this process's own folder in /proc is its effective user.
+        std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+    }
+
+    /// This program under the name `wgnet`; folders of former labs that crashed are removed.
+    fn daemon_name() -> std::io::Result<Folder> {
+        let all = std::env::temp_dir();
+        for entry in std::fs::read_dir(&all)?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(pid) = name.strip_prefix("wgnet-lab-of-") else { continue };
+            if !std::path::Path::new("/proc").join(pid).exists() {
+                drop(std::fs::remove_dir_all(entry.path()));
+            }
+        }
+        let folder = Folder(all.join(format!("wgnet-lab-of-{}", std::process::id())));
+        std::fs::create_dir(&folder.0)?;
+        std::os::unix::fs::symlink(std::env::current_exe()?, folder.0.join("wgnet"))?;
+        Ok(folder)
+    }
+
+    async fn show() -> std::io::Result<()> {
+        println!("Building four boxes in network namespaces ...");
+        let lab = Lab::new("example", Load::Light);
+        let boxes = FourBoxes::new(&lab);
+        let pairs = lab.watch_pairs(boxes.nodes());
+        let started = lab.start_all(boxes.nodes());
+        let reach = pairs.finish(Duration::from_secs(30));
+        println!("{DRAWING}");
+        if reach.missing().is_empty() {
+            let took = reach.complete_after(started).as_millis();
+            println!("All {} directed pings passed {took} ms after the last daemon's start.", reach.passed());
+        } else {
+            println!("After 30 s: {reach}.");
+        }
+        println!("Look around, for instance from charlie (another terminal, as root):");
+        let tid = boxes.charlie.machine().namespace().tid();
+        println!("  nsenter -t {tid} -m -n wg show wg0        ping 10.1.1.1        ip route");
+        println!("Ctrl-C ends the lab.");
+        let mut last = String::new();
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        let mut asked_to_end = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            tokio::select! {
+                outcome = &mut asked_to_end => return outcome,
+                _ = tick.tick() => {}
+            }
+            let table = table(&boxes);
+            if table != last {
+                let at = Instant::now().duration_since(started).as_secs_f64();
+                println!("\n{}", heading(&format!("{at:.1} s after the start")));
+                print!("{table}");
+                last = table;
+            }
+        }
+    }
+
+    fn heading(text: &str) -> String {
+        if std::io::stdout().is_terminal() { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// Who reaches whom, seen from each row's box.
+    fn table(boxes: &FourBoxes) -> String {
+        let nodes = boxes.nodes();
+        let cells = |from: &&Node| {
+            let status = from.status().ok();
+            let cell = |to: &&Node| {
+                if to.name() == from.name() {
+                    return "-".to_owned();
+                }
+                let address = to.address().to_string();
+                let peer = status.as_ref().and_then(|status| status.peers.iter().find(|peer| peer.address == address));
+                match peer.map(|peer| (peer.path, peer.via.as_deref(), peer.endpoint.as_deref())) {
+                    Some((PathKind::Direct, _, endpoint)) => {
+                        format!("direct, {}", endpoint.unwrap_or("no endpoint yet"))
+                    }
+                    Some((PathKind::Gateway, via, _)) => format!("through {}", via.unwrap_or("a gateway")),
+                    Some((PathKind::Unreachable, ..)) => "not reachable".to_owned(),
+                    None => "not known".to_owned(),
+                }
+            };
+            nodes.iter().map(cell).collect::<Vec<_>>()
+        };
+        let mut text = format!("  {:<8}", "from");
+        nodes.iter().for_each(|node| text.push_str(&format!("{:<30}", format!("to {}", node.name()))));
+        for node in &nodes {
+            text = text.trim_end().to_owned() + &format!("\n  {:<8}", node.name());
+            cells(node).iter().for_each(|cell| text.push_str(&format!("{cell:<30}")));
+        }
+        text.trim_end().to_owned() + "\n"
+    }
+}
