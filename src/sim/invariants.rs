@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::network::Underlay;
 use super::node::{Daemon, Machine};
 use super::scenario::{Gateways, Scenario};
-use super::tunnel::{Packet, TTL};
+use super::tunnel::{Packet, TTL, VirtualTunnel};
 use crate::mesh::event::Event;
 use crate::mesh::time::Time;
 
@@ -66,6 +66,7 @@ pub(super) struct Watch {
     switching: BTreeMap<(usize, usize), Time>,
     /// Pairs that are apart, since when.
     apart: BTreeMap<(usize, usize), Time>,
+    tables: Tables,
     last_disturbance: Time,
     /// Whether `apart` was filled since then.
     looked: bool,
@@ -110,6 +111,7 @@ impl Watch {
             hashes: vec![None; machines.len()],
             switching: BTreeMap::new(),
             apart: BTreeMap::new(),
+            tables: Tables::new(machines.len()),
             last_disturbance: Time::ZERO,
             looked: false,
             gateways: nodes()
@@ -218,6 +220,7 @@ impl Watch {
         for node in std::mem::take(&mut self.changed) {
             let daemon = machines[node].daemon.as_ref().filter(|daemon| !daemon.leaving);
             self.hashes[node] = daemon.map(|daemon| daemon.engine.effective_hash());
+            self.tables.read(node, machines);
         }
         let mut disagreeing = BTreeMap::new();
         for a in 0..machines.len() {
@@ -228,8 +231,7 @@ impl Watch {
                 }
                 let Some((invariant, cause)) = self.disagreement(a, b, machines) else { continue };
                 let names = vec![machines[a].name.clone(), machines[b].name.clone()];
-                let hop = |from: usize, to: usize| next_hop(machines, from, first_address(machines, to));
-                let overridden = hop(a, b) == Some(b) || hop(b, a) == Some(a);
+                let overridden = self.tables.hops[a][b] == Some(b) || self.tables.hops[b][a] == Some(a);
                 if overridden && !(self.gateways[a] && self.gateways[b]) {
                     let since = *self.switching.get(&(a, b)).unwrap_or(&now);
                     disagreeing.insert((a, b), since);
@@ -247,8 +249,8 @@ impl Watch {
     /// How two nodes with equal effective LSDBs disagree about the way between them.
     fn disagreement(&self, a: usize, b: usize, machines: &[Machine]) -> Option<(&'static str, String)> {
         let in_group = |node: usize| self.hashes[node] == self.hashes[a];
-        let there = way(machines, a, b, in_group);
-        let back = way(machines, b, a, in_group);
+        let there = self.tables.way(a, b, in_group);
+        let back = self.tables.way(b, a, in_group);
         let reversed = there.nodes.iter().eq(back.nodes.iter().rev());
         let invariant = match (there.end, back.end) {
             (End::Foreign, _) | (_, End::Foreign) => "I2",
@@ -277,7 +279,7 @@ impl Watch {
         let unknown = if self.looked { now } else { self.last_disturbance };
         let mut apart = BTreeMap::new();
         for (a, b) in self.hopeful(machines, underlay) {
-            let seen = way(machines, a, b, |_| true);
+            let seen = self.tables.way(a, b, |_| true);
             if seen.end == End::Arrives {
                 continue;
             }
@@ -355,38 +357,54 @@ fn drawn_by_adversaries(daemon: &Daemon, machines: &[Machine]) -> impl Iterator<
     drawn.into_iter()
 }
 
-fn first_address(machines: &[Machine], node: usize) -> IpAddr {
-    machines[node].config.addresses[0]
+/// The tables of all nodes, as far as they concern nodes: read once per change, looked at in many walks.
+#[derive(Debug)]
+struct Tables {
+    /// `hops[node][to]`: the next hop for a packet to the first address of `to`.
+    hops: Vec<Vec<Option<usize>>>,
+    runs: Vec<bool>,
+    forwards: Vec<bool>,
 }
 
-fn next_hop(machines: &[Machine], node: usize, address: IpAddr) -> Option<usize> {
-    machines[node].daemon.as_ref()?.tunnel.next_hop(address)
-}
+impl Tables {
+    fn new(nodes: usize) -> Self {
+        Self { hops: vec![vec![None; nodes]; nodes], runs: vec![false; nodes], forwards: vec![false; nodes] }
+    }
 
-/// Follows the tables from one node to another, within the nodes of `group`.
-fn way(machines: &[Machine], from: usize, to: usize, group: impl Fn(usize) -> bool) -> Way {
-    let (src, dst) = (first_address(machines, from), first_address(machines, to));
-    let mut nodes = vec![from];
-    let mut at = from;
-    let end = loop {
-        let Some(next) = next_hop(machines, at, dst) else { break End::NoRoute };
-        let Some(daemon) = machines[next].daemon.as_ref().filter(|_| group(next)) else { break End::Leaves };
-        nodes.push(next);
-        if nodes.len() > machines.len() {
-            break End::Circulates;
-        }
-        if next_hop(machines, next, src) != Some(at) {
-            break End::Foreign;
-        }
-        if next == to {
-            break End::Arrives;
-        }
-        if !daemon.tunnel.forwards() {
-            break End::NotForwarded;
-        }
-        at = next;
-    };
-    Way { nodes, end }
+    fn read(&mut self, node: usize, machines: &[Machine]) {
+        let tunnel = machines[node].daemon.as_ref().map(|daemon| &daemon.tunnel);
+        let hop = |to: &Machine| tunnel.and_then(|tunnel| tunnel.next_hop(to.config.addresses[0]));
+        self.hops[node] = machines.iter().map(hop).collect();
+        self.runs[node] = tunnel.is_some();
+        self.forwards[node] = tunnel.is_some_and(VirtualTunnel::forwards);
+    }
+
+    /// Follows the tables from one node to another, within the nodes of `group`.
+    fn way(&self, from: usize, to: usize, group: impl Fn(usize) -> bool) -> Way {
+        let mut nodes = vec![from];
+        let mut at = from;
+        let end = loop {
+            let Some(next) = self.hops[at][to] else { break End::NoRoute };
+            if !self.runs[next] || !group(next) {
+                break End::Leaves;
+            }
+            nodes.push(next);
+            if nodes.len() > self.hops.len() {
+                break End::Circulates;
+            }
+            if self.hops[next][from] != Some(at) {
+                break End::Foreign;
+            }
+            if next == to {
+                break End::Arrives;
+            }
+            if !self.forwards[next] {
+                break End::NotForwarded;
+            }
+            at = next;
+        };
+        Way { nodes, end }
+    }
 }
 
 fn describe(way: &Way, machines: &[Machine]) -> String {

@@ -69,6 +69,8 @@ pub struct Losses {
     pub sent: u32,
     /// Pings not answered in time.
     pub lost: u32,
+    /// When the first lost one was sent.
+    pub first_lost: Option<Time>,
     /// From the first of a run of lost pings to the next that was answered; of the longest such run.
     pub outage: Duration,
 }
@@ -87,6 +89,7 @@ impl Losses {
                 }
             } else {
                 losses.lost += 1;
+                losses.first_lost.get_or_insert(sent);
                 run.get_or_insert(sent);
             }
         }
@@ -106,7 +109,7 @@ mod tests {
         let at = Time::from_secs;
         let pings = [(at(1), true), (at(2), false), (at(3), false), (at(4), true), (at(5), false), (at(6), true)];
         let losses = Losses::of(pings.into_iter(), at(7));
-        assert_eq!(losses, Losses { sent: 6, lost: 3, outage: Duration::from_secs(2) });
+        assert_eq!(losses, Losses { sent: 6, lost: 3, first_lost: Some(at(2)), outage: Duration::from_secs(2) });
         let open = Losses::of([(at(1), true), (at(2), false)].into_iter(), at(7));
         assert_eq!(open.outage, Duration::from_secs(5));
     }

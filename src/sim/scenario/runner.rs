@@ -325,8 +325,12 @@ impl<'a> Runner<'a> {
                     if too_many || too_long {
                         let (from, to) = (self.world.name(pair.from), self.world.name(pair.to));
                         self.failures.push(format!(
-                            "flows[{index}].limits[{number}] {from} > {to}: {} of {} pings lost, longest outage {:?}",
-                            losses.lost, losses.sent, losses.outage
+                            "flows[{index}].limits[{number}] {from} > {to}: {} of {} pings lost, the first at {:.3} s, \
+                             longest outage {:?}",
+                            losses.lost,
+                            losses.sent,
+                            losses.first_lost.map_or(0.0, |at| at.as_micros() as f64 / 1e6),
+                            losses.outage
                         ));
                     }
                 }
