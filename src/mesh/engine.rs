@@ -118,6 +118,8 @@ pub struct Engine {
     /// Votes that wait for the disk before they are told.
     unsaved_votes: Vec<(u64, u64)>,
     clone_alarms: VecDeque<Time>,
+    /// What static peers refuse of this node's claims.
+    pub(super) refusals: BTreeMap<NodeId, Vec<super::wire::Refusal>>,
     firm_from: Time,
     votes_firmly: bool,
     ready: bool,
@@ -182,6 +184,7 @@ impl Engine {
             save_failed: false,
             unsaved_votes: Vec::new(),
             clone_alarms: VecDeque::new(),
+            refusals: BTreeMap::new(),
             firm_from: now + LISTEN,
             votes_firmly: false,
             ready: false,

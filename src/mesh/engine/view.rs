@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::super::event::Severity;
 use super::super::ids::{NodeId, host_prefix};
 use super::super::path::{ALGORITHM, Paths};
+use super::super::reach::told;
 use super::super::time::Time;
 use super::super::view::{HealthLine, NodeView, PathKind, View};
 use super::Engine;
@@ -187,6 +188,18 @@ impl Engine {
             };
             let severity = if own { Severity::Error } else { Severity::Warning };
             add(severity, conflict.code, conflict.text.clone(), remedy);
+        }
+        for (id, refused) in &self.refusals {
+            let name = self.name_of(id);
+            for refusal in refused {
+                let text = format!("{name} refuses this node: {}", told(*refusal));
+                add(
+                    Severity::Error,
+                    "refused",
+                    text,
+                    "use the network file of the others, and a name and address of its own",
+                );
+            }
         }
         let me_static = self.config.own_static().is_some();
         let alone = self.config.static_peers.iter().all(|peer| self.config.own_static() == Some(peer));

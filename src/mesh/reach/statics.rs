@@ -15,7 +15,8 @@ use super::super::io::{Destination, Output};
 use super::super::record::{Key, verify};
 use super::super::time::Time;
 use super::super::timer::Timer;
-use super::super::wire::{Join, JoinReply, Message};
+use super::super::trust::Conflict;
+use super::super::wire::{Join, JoinReply, Message, Refusal};
 
 /// A name is resolved again with every so many attempts.
 const RESOLVE_EVERY: u32 = 10;
@@ -87,6 +88,17 @@ impl StaticState {
     }
 }
 
+/// What a refusal means to the node that hears it.
+pub(in super::super) fn told(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Name => "its name belongs to another node",
+        Refusal::Address => "one of its addresses belongs to another node",
+        Refusal::Key => "its WireGuard key belongs to another node",
+        Refusal::Outside => "its address lies outside the subnet of that node's network file",
+        Refusal::Role => "that node's network file does not make it a gateway",
+    }
+}
+
 impl Engine {
     /// Asks static peer number `index`, unless a link to it is up.
     pub(in super::super) fn join(&mut self, now: Time, index: usize) {
@@ -152,6 +164,14 @@ impl Engine {
             signature: self.signer.sign(b"join", &[&join.challenge[..], &from.0].concat()),
             token: expected,
             digest: self.lsdb.digest(),
+            refused: self
+                .standing
+                .conflicts
+                .iter()
+                .filter(|c| c.claimant == from)
+                .map(Conflict::refusal)
+                .take(5)
+                .collect(),
             observed: address,
             item: own.carried(now),
         };
@@ -202,6 +222,7 @@ impl Engine {
             }
             return;
         }
+        self.hear_refusals(from, &reply.refused);
         let state = &mut self.statics[index];
         state.token = Some(reply.token);
         state.answered = true;
@@ -228,6 +249,28 @@ impl Engine {
             self.arm_probe(now, from);
         }
         self.compare_digest(now, from, reply.digest);
+    }
+
+    /// A static peer told which of this node's claims it refuses.
+    fn hear_refusals(&mut self, from: NodeId, refused: &[Refusal]) {
+        let before = self.refusals.get(&from).map_or(&[][..], Vec::as_slice);
+        if before == refused {
+            return;
+        }
+        let name = self.name_of(&from);
+        for refusal in refused {
+            self.event(
+                Severity::Error,
+                EventKind::Refused,
+                &name,
+                format!("{name} refuses this node: {}", told(*refusal)),
+            );
+        }
+        if refused.is_empty() {
+            self.refusals.remove(&from);
+        } else {
+            self.refusals.insert(from, refused.to_vec());
+        }
     }
 
     /// The token that proves that whoever sends from `address` also receives there.

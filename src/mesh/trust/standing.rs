@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::super::config::{GatewayPolicy, MeshConfig, StaticPeer};
 use super::super::ids::{NodeId, WgPublicKey};
 use super::super::record::{About, Lsdb, Subject, grant_of};
+use super::super::wire::Refusal;
 
 /// A claim that is refused, and by which rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,19 @@ pub struct Conflict {
     pub text: String,
     /// Who holds it instead, if anyone.
     pub holder: Option<NodeId>,
+}
+
+impl Conflict {
+    /// The same in one word, to tell the claimant.
+    pub fn refusal(&self) -> Refusal {
+        match self.code {
+            "name-conflict" => Refusal::Name,
+            "key-conflict" => Refusal::Key,
+            "address-outside" => Refusal::Outside,
+            "role-refused" => Refusal::Role,
+            _ => Refusal::Address,
+        }
+    }
 }
 
 /// Who holds what.

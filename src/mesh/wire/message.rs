@@ -72,10 +72,27 @@ pub struct JoinReply {
     pub token: [u8; 16],
     /// Digest of the sender's LSDB.
     pub digest: u64,
+    /// What of the asker's claims the sender refuses: the asker may hold another network file and not know.
+    pub refused: Vec<Refusal>,
     /// Where the request came from, as the sender saw it.
     pub observed: SocketAddr,
     /// The sender's own item, fragment 0.
     pub item: Carried,
+}
+
+/// A claim that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The name belongs to someone else.
+    Name,
+    /// An address belongs to someone else.
+    Address,
+    /// The WireGuard key belongs to someone else.
+    Key,
+    /// An address lies outside the overlay's subnet.
+    Outside,
+    /// The network file does not make it a gateway.
+    Role,
 }
 
 /// A probe of a link, and its echo. Both ends learn the round trip from each other's numbers.

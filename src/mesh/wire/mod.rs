@@ -21,7 +21,7 @@ mod statement;
 mod tests;
 
 pub(super) use message::MAX_HOPS;
-pub use message::{Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, Message, Relay};
+pub use message::{Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, Message, Refusal, Relay};
 pub use replay::ReplayWindow;
 pub use seal::{Header, OpenError, Opened, Sealer, join_overhead};
 pub use statement::{DirectWord, Statement};
