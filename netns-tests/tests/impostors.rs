@@ -301,6 +301,7 @@ fn forged_leaves_switches_and_endpoints_with_the_network_key_change_nothing() {
                 signature: forger.signer.sign(b"join", &[0; 16]),
                 token: [0; 16],
                 digest: 0,
+                refused: Vec::new(),
                 observed: "192.0.2.66:50566".parse().expect("an endpoint"),
                 item: leave.clone(),
             };

@@ -118,6 +118,7 @@ pub struct Engine {
     /// Votes that wait for the disk before they are told.
     unsaved_votes: Vec<(u64, u64)>,
     clone_alarms: VecDeque<Time>,
+    pub(super) answers: super::reach::Answers,
     /// What static peers refuse of this node's claims.
     pub(super) refusals: BTreeMap<NodeId, Vec<super::wire::Refusal>>,
     firm_from: Time,
@@ -184,6 +185,7 @@ impl Engine {
             save_failed: false,
             unsaved_votes: Vec::new(),
             clone_alarms: VecDeque::new(),
+            answers: super::reach::Answers::default(),
             refusals: BTreeMap::new(),
             firm_from: now + LISTEN,
             votes_firmly: false,

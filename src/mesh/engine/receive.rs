@@ -47,7 +47,7 @@ impl Engine {
         if let Some(carried) = hello_item {
             self.receive_own_item_of(now, from, carried);
         }
-        match self.freshness(&header) {
+        match self.freshness(&header, via) {
             Freshness::Fresh => {}
             Freshness::Unknown if proves_itself => {}
             Freshness::Stale if matches!(message, Message::Join(_)) => {}
@@ -81,13 +81,20 @@ impl Engine {
     }
 
     /// Whether a datagram belongs to the sender's present start and was not seen before.
-    fn freshness(&mut self, header: &Header) -> Freshness {
+    ///
+    /// Only what came out of the sender's own tunnel moves the replay window: on the underlay any member could forge a
+    /// datagram with a high counter, and the window would then refuse the sender's own. What is taken from the underlay
+    /// is either proof against replays by itself (challenges, signed items) or comes from an address that echoed one.
+    fn freshness(&mut self, header: &Header, via: Via) -> Freshness {
         let Some(version) = self.lsdb.version(&header.sender) else { return Freshness::Unknown };
         if header.epoch > version.epoch {
             return Freshness::Unknown;
         }
         if header.epoch < version.epoch {
             return Freshness::Stale;
+        }
+        if matches!(via, Via::Underlay(_)) {
+            return Freshness::Fresh;
         }
         let (epoch, window) = self.windows.entry(header.sender).or_default();
         if *epoch != version.epoch {

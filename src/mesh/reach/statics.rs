@@ -1,5 +1,6 @@
 //! Joining at static peers: "who are you?" to the file's endpoint, for ever.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -99,6 +100,38 @@ pub(in super::super) fn told(refusal: Refusal) -> &'static str {
     }
 }
 
+/// How many join requests are answered: each costs a signature, and an outsider can send recorded ones again.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Answers {
+    /// The last challenges that were answered.
+    recent: VecDeque<[u8; 16]>,
+    second: u64,
+    count: u32,
+}
+
+impl Answers {
+    /// Most answers in one second.
+    const PER_SECOND: u32 = 500;
+    /// So many challenges are remembered.
+    const REMEMBERED: usize = 512;
+
+    fn admits(&mut self, now: Time, challenge: &[u8; 16]) -> bool {
+        let second = now.as_micros() / 1_000_000;
+        if second != self.second {
+            (self.second, self.count) = (second, 0);
+        }
+        if self.count >= Self::PER_SECOND || self.recent.contains(challenge) {
+            return false;
+        }
+        self.count += 1;
+        self.recent.push_back(*challenge);
+        if self.recent.len() > Self::REMEMBERED {
+            self.recent.pop_front();
+        }
+        true
+    }
+}
+
 impl Engine {
     /// Asks static peer number `index`, unless a link to it is up.
     pub(in super::super) fn join(&mut self, now: Time, index: usize) {
@@ -145,6 +178,10 @@ impl Engine {
 
     /// Someone wants to join here.
     pub(in super::super) fn receive_join(&mut self, now: Time, from: NodeId, join: &Join, address: SocketAddr) {
+        if !self.answers.admits(now, &join.challenge) {
+            self.count("joins_unanswered");
+            return;
+        }
         self.receive_own_item_of(now, from, &join.item);
         if self.lsdb.about(&from).is_none() {
             return;
