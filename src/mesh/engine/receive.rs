@@ -70,7 +70,7 @@ impl Engine {
             }
             (Message::Hello(hello), Via::Tunnel(_), _) => self.receive_hello(now, &header, &hello),
             (Message::Items(items), _, back) => self.receive_items(now, from, &items, back),
-            (Message::Ack(entries), ..) => self.receive_ack(now, from, &entries),
+            (Message::Ack(entries), _, Some(_)) => self.receive_ack(now, from, &entries),
             (Message::Summary(bucket, list), _, Some(to)) => self.receive_summary(now, from, bucket, &list, to),
             (Message::Buckets(sums), _, Some(to)) => self.receive_buckets(from, &sums, to),
             (Message::Request(keys), _, Some(to)) => self.receive_request(now, from, &keys, to),
