@@ -280,7 +280,7 @@ fn storms(draw: &mut Draw, scenario: &mut Scenario, length: Duration) {
     }
     events.sort_by_key(|event: &Event| event.at);
     scenario.events = events;
-    scenario.duration = Duration::from_secs(at);
+    scenario.duration = length.max(Duration::from_secs(at));
     for (end, label) in calms {
         scenario.expect.push(Expectation {
             since: Duration::from_secs(end),
