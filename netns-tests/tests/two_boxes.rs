@@ -46,12 +46,12 @@ fn status_shows_the_other_box_as_direct_with_its_endpoint() {
     let Row { nodes, segment: _segment } = two(&lab);
     lab.start_all(&nodes);
     lab.all_pairs_pass(&nodes, SOON);
-    let status = nodes[1].wait_for("alice is direct", SOON, |status| {
-        status.peers.iter().any(|peer| peer.name == "alice" && peer.path == PathKind::Direct)
+    let status = nodes[1].wait_for("alice is direct, at her endpoint", SOON, |status| {
+        let alice = status.peers.iter().find(|peer| peer.name == "alice");
+        alice.is_some_and(|peer| peer.path == PathKind::Direct && peer.endpoint.as_deref() == Some("192.0.2.1:50000"))
     });
     let alice = &status.peers[0];
     assert_eq!((alice.address.as_str(), alice.hops), ("10.1.1.1", 1));
-    assert_eq!(alice.endpoint.as_deref(), Some("192.0.2.1:50000"));
     assert_eq!(
         (status.node.name.as_str(), status.node.address.as_str(), status.node.interface.as_str()),
         ("bob", "10.1.1.2", "wg0")

@@ -25,8 +25,9 @@ pub fn start(verbosity: u8) {
 
 fn filter(verbosity: u8, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
     let default = match verbosity {
-        0 => "info",
-        1 => "info,wgnet=debug",
+        // boringtun warns of every retry and renewal: the normal course of a node whose peers come and go.
+        0 => "info,boringtun=off",
+        1 => "info,boringtun=off,wgnet=debug",
         _ => "debug,wgnet=trace",
     };
     match rust_log.filter(|text| !text.trim().is_empty()).map(EnvFilter::try_new) {
@@ -42,8 +43,8 @@ mod tests {
 
     #[test]
     fn each_v_tells_more_and_rust_log_overrides_them() {
-        assert_eq!(filter(0, None).0.to_string(), "info");
-        assert_eq!(filter(0, Some(" ")).0.to_string(), "info");
+        assert!(filter(0, None).0.to_string().contains("boringtun=off"));
+        assert!(filter(0, Some(" ")).0.to_string().contains("info"));
         assert!(filter(1, None).0.to_string().contains("wgnet=debug"));
         assert!(filter(7, None).0.to_string().contains("wgnet=trace"));
         assert_eq!(filter(2, Some("warn")).0.to_string(), "warn");
@@ -52,7 +53,7 @@ mod tests {
     #[test]
     fn a_bad_rust_log_is_named_and_does_not_stop_the_node() {
         let (filter, problem) = filter(0, Some("wgnet=loudly=x"));
-        assert_eq!(filter.to_string(), "info");
+        assert!(filter.to_string().contains("info"));
         assert!(problem.is_some_and(|text| text.starts_with("RUST_LOG is ignored")));
     }
 }

@@ -691,7 +691,7 @@ impl Engine {
         if !self.ready {
             self.ready = true;
             let name = self.config.name.to_string();
-            self.event(Severity::Info, EventKind::Ready, &name, format!("ready: {why}"));
+            self.event(Severity::Info, EventKind::Ready, &name, format!("{name} takes part: {why}"));
         }
     }
 

@@ -9,5 +9,7 @@
 //! * the path is a pure function of the effective LSDB. Hysteresis lives in the adverts (`link/`), never here.
 
 mod graph;
+#[cfg(test)]
+mod tests;
 
 pub use graph::{ALGORITHM, Graph, Paths, Route};

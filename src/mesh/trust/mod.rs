@@ -10,6 +10,8 @@
 //! * A **gateway** is a node that claims the role and is granted it by the files of all file-listed gateways present.
 
 mod standing;
+#[cfg(test)]
+mod tests;
 mod vote;
 
 pub(super) use standing::may_forward;

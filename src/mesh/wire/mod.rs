@@ -17,6 +17,8 @@ mod message;
 mod replay;
 mod seal;
 mod statement;
+#[cfg(test)]
+mod tests;
 
 pub(super) use message::MAX_HOPS;
 pub use message::{Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, Message, Relay};

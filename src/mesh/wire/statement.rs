@@ -37,7 +37,7 @@ pub struct Statement {
     /// What is said.
     pub word: DirectWord,
     #[serde(with = "signature_bytes")]
-    signature: [u8; 64],
+    pub(super) signature: [u8; 64],
 }
 
 impl Statement {

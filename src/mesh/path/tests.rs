@@ -1,0 +1,208 @@
+//! What must be true of paths on any mesh: they are the same in both directions, and one lies inside the other.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::config::Class;
+use super::super::ids::{NetworkId, NodeId, WgPublicKey};
+use super::super::record::{About, Body, LinkAdvert, Lsdb, NodeRecord, ShortId, Signer, Version, Was};
+use super::super::time::Time;
+use super::super::trust::Standing;
+use super::*;
+
+const NETWORK: NetworkId = NetworkId([7; 16]);
+
+/// A mesh by hand: everyone is admitted, the first `gateways` nodes forward, links as given (a, b, cost at a, cost at b).
+pub(super) struct Mesh {
+    signers: Vec<Signer>,
+    pub(super) lsdb: Lsdb,
+    pub(super) standing: Standing,
+}
+
+impl Mesh {
+    pub(super) fn new(nodes: usize, gateways: usize, links: &[(usize, usize, u32, u32)]) -> Self {
+        let seed = |node: usize| {
+            let mut seed = [0; 32];
+            seed[..8].copy_from_slice(&(node as u64 + 1).to_le_bytes());
+            seed
+        };
+        let signers: Vec<Signer> = (0..nodes).map(|node| Signer::new(&seed(node), NETWORK)).collect();
+        let mut mesh = Self { signers, lsdb: Lsdb::new(), standing: Standing::default() };
+        for node in 0..nodes {
+            let mut own: Vec<(usize, u32)> = Vec::new();
+            for (a, b, at_a, at_b) in links {
+                if *a == node {
+                    own.push((*b, *at_a));
+                } else if *b == node {
+                    own.push((*a, *at_b));
+                }
+            }
+            mesh.tell(node, &own);
+        }
+        mesh.standing.admitted = mesh.signers.iter().map(Signer::id).collect();
+        mesh.standing.gateways = mesh.signers.iter().take(gateways).map(Signer::id).collect();
+        mesh
+    }
+
+    fn tell(&mut self, node: usize, links: &[(usize, u32)]) {
+        let advert = |(to, cost): &(usize, u32)| LinkAdvert {
+            to: ShortId::from(&self.signers[*to].id()),
+            cost: *cost,
+            was: Was::Settled,
+        };
+        let mut adverts: Vec<LinkAdvert> = links.iter().map(advert).collect();
+        adverts.sort_by_key(|link| link.to);
+        adverts.dedup_by_key(|link| link.to);
+        let mut fragment = 0;
+        let mut rest = &adverts[..];
+        loop {
+            let (here, later) = rest.split_at(rest.len().min(NodeRecord::max_links(fragment)));
+            let record = NodeRecord {
+                fragment,
+                version: Version { epoch: 1, seq: u64::from(fragment) + 1 },
+                about: (fragment == 0).then(|| about(node)),
+                links: here.to_vec(),
+            };
+            let item = self.signers[node].item(Body::Node(record));
+            self.lsdb.insert(item, Duration::ZERO, &[], Time::ZERO);
+            if later.is_empty() {
+                return;
+            }
+            rest = later;
+            fragment += 1;
+        }
+    }
+
+    pub(super) fn id(&self, node: usize) -> NodeId {
+        self.signers[node].id()
+    }
+
+    pub(super) fn graph(&self) -> Graph {
+        Graph::new(&self.lsdb, &self.standing, Time::ZERO, false)
+    }
+}
+
+fn about(node: usize) -> About {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&(node as u64).to_le_bytes());
+    About {
+        name: format!("n{node}").parse().expect("a name"),
+        addresses: vec![IpAddr::V4(Ipv4Addr::from(0x0a00_0001 + node as u32))],
+        wg_key: WgPublicKey(key),
+        wg_port: 50_000,
+        admin_port: 50_500,
+        gateway: false,
+        class: Class::Server,
+        left: false,
+        algorithm: ALGORITHM,
+        file: 1,
+        grants: Vec::new(),
+        grants_any: false,
+        endpoints: Vec::new(),
+    }
+}
+
+/// Follows every node's own table from `from` to `to`.
+fn walk(tables: &std::collections::BTreeMap<NodeId, Paths>, from: NodeId, to: NodeId) -> Option<Vec<NodeId>> {
+    let mut way = vec![from];
+    while *way.last()? != to {
+        let here = *way.last()?;
+        way.push(tables[&here].get(&to)?.next);
+        assert!(way.len() <= tables.len() + 1, "the tables circulate");
+    }
+    Some(way)
+}
+
+#[test]
+fn leaves_do_not_forward() {
+    // g0 - l2 - g1: the leaf in the middle joins nothing.
+    let mesh = Mesh::new(3, 2, &[(0, 2, 1, 1), (1, 2, 1, 1)]);
+    let paths = mesh.graph().paths(&mesh.id(0));
+    assert!(paths.contains_key(&mesh.id(2)));
+    assert!(!paths.contains_key(&mesh.id(1)), "no way leads through a leaf");
+}
+
+#[test]
+fn a_link_counts_when_both_ends_tell_of_it_and_costs_what_the_dearer_end_says() {
+    let mut mesh = Mesh::new(2, 2, &[(0, 1, 10, 70)]);
+    assert_eq!(mesh.graph().paths(&mesh.id(0))[&mesh.id(1)].cost, 70);
+    let record =
+        NodeRecord { fragment: 0, version: Version { epoch: 1, seq: 9 }, about: Some(about(1)), links: vec![] };
+    let item = mesh.signers[1].item(Body::Node(record));
+    mesh.lsdb.insert(item, Duration::ZERO, &[], Time::ZERO);
+    assert!(mesh.graph().paths(&mesh.id(0)).is_empty());
+}
+
+#[test]
+fn a_change_on_hold_acts_when_the_hold_has_run_out_and_a_loss_at_once() {
+    let mut mesh = Mesh::new(3, 3, &[(0, 1, 50, 50), (1, 2, 50, 50), (0, 2, 500, 500)]);
+    let to = |node: usize| ShortId::from(&mesh.signers[node].id());
+    let mut links = vec![
+        LinkAdvert { to: to(1), cost: 50, was: Was::Settled },
+        LinkAdvert { to: to(2), cost: 60, was: Was::Cost(500) },
+    ];
+    links.sort_by_key(|link| link.to);
+    let holds: Vec<u16> = links.iter().map(|link| if link.was == Was::Settled { 0 } else { 2_000 }).collect();
+    let record = |version, links| NodeRecord { fragment: 0, version, about: Some(about(0)), links };
+    let item = mesh.signers[0].item(Body::Node(record(Version { epoch: 1, seq: 5 }, links)));
+    mesh.lsdb.insert(item, Duration::ZERO, &holds, Time::from_secs(10));
+    let hops = |mesh: &Mesh, at: Time, settled| {
+        Graph::new(&mesh.lsdb, &mesh.standing, at, settled).paths(&mesh.id(0)).get(&mesh.id(2)).map(|route| route.hops)
+    };
+    // The other end still says 500, so even then the way through node 1 is shorter; its own cost shows in the edge.
+    assert_eq!(hops(&mesh, Time::from_secs(11), false), Some(2));
+    assert_eq!(mesh.lsdb.next_act(Time::from_secs(11)), Some(Time::from_secs(12)));
+    let lost = record(Version { epoch: 1, seq: 6 }, vec![LinkAdvert { to: to(2), cost: 60, was: Was::Settled }]);
+    let item = mesh.signers[0].item(Body::Node(lost));
+    mesh.lsdb.insert(item, Duration::ZERO, &[0], Time::from_secs(11));
+    assert_eq!(hops(&mesh, Time::from_secs(11), false), Some(1), "the lost link is gone at once");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_way_is_its_way_back_reversed(
+        gateways in 1_usize..8,
+        leaves in 0_usize..20,
+        // Few different costs make many ties: exactly where tables without unique paths disagree.
+        picks in prop::collection::vec((0_usize..28, 0_usize..28, 1_u32..4, 1_u32..4), 5..120),
+    ) {
+        let nodes = gateways + leaves;
+        let mut seen = std::collections::BTreeSet::new();
+        let links: Vec<_> = picks
+            .into_iter()
+            .map(|(a, b, x, y)| (a % nodes, b % nodes, x, y))
+            .filter(|(a, b, ..)| a != b && seen.insert((*a.min(b), *a.max(b))))
+            .collect();
+        let mesh = Mesh::new(nodes, gateways, &links);
+        let graph = mesh.graph();
+        let tables: std::collections::BTreeMap<NodeId, Paths> =
+            (0..nodes).map(|node| (mesh.id(node), graph.paths(&mesh.id(node)))).collect();
+        for a in 0..nodes {
+            for b in 0..nodes {
+                let there = walk(&tables, mesh.id(a), mesh.id(b));
+                let back = walk(&tables, mesh.id(b), mesh.id(a)).map(|mut way| { way.reverse(); way });
+                prop_assert_eq!(&there, &back);
+                if let (Some(way), true) = (&there, a != b) {
+                    prop_assert_eq!(way.len() - 1, tables[&mesh.id(a)][&mesh.id(b)].hops as usize);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thousand_nodes_have_paths_to_all_others() {
+    let gateways = 30;
+    let backbone = (0..gateways).flat_map(|a| (a + 1..gateways).map(move |b| (a, b, 50 + (a * b) as u32 % 90, 50)));
+    let uplinks =
+        (gateways..1_000).flat_map(|leaf| (0..3).map(move |k| (leaf, (leaf * 7 + k * 11) % gateways, 60, 55)));
+    let links: Vec<(usize, usize, u32, u32)> = backbone.chain(uplinks).collect();
+    let mesh = Mesh::new(1_000, gateways, &links);
+    let paths = mesh.graph().paths(&mesh.id(999));
+    assert_eq!(paths.len(), 999);
+    assert!(paths.values().all(|route| route.hops <= 4));
+}

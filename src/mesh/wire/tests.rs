@@ -1,0 +1,91 @@
+//! What a datagram keeps out.
+
+use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+use super::super::config::NetworkKey;
+use super::super::ids::NodeId;
+use super::super::record::Carried;
+use super::*;
+
+fn sealer(key: u8, node: u8) -> Sealer {
+    Sealer::new(NetworkKey::new([key; 32]), NodeId([node; 32]), 3)
+}
+
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(1)
+}
+
+fn join() -> Message {
+    let item = Carried { bytes: vec![1; 300], age: 0, holds: vec![] };
+    Message::Join(Join { challenge: [1; 16], token: None, digest: 5, item })
+}
+
+#[test]
+fn what_is_sealed_for_a_node_opens_there_and_nowhere_else() {
+    let message = Message::Ack(vec![(1, 2), (u64::MAX, 4)]);
+    let bytes = sealer(1, 1).seal(&message, Some((&NodeId([2; 32]), 9)), &mut rng());
+    let opened = sealer(1, 2).open(&bytes).expect("it is for this node");
+    assert_eq!((opened.header.sender, opened.header.epoch, opened.header.recipient_epoch), (NodeId([1; 32]), 3, 9));
+    assert_eq!(Message::decode(opened.header.kind, &opened.plaintext), Some(message));
+    assert_eq!(sealer(1, 3).open(&bytes).map(|o| o.header), Err(OpenError::Seal), "another node");
+    assert_eq!(sealer(2, 2).open(&bytes).map(|o| o.header), Err(OpenError::Foreign), "another network");
+    assert_eq!(sealer(1, 1).open(&bytes).map(|o| o.header), Err(OpenError::Own), "its own sender");
+}
+
+#[test]
+fn a_join_request_fills_its_datagram_so_that_no_reply_is_longer() {
+    let bytes = sealer(1, 1).seal(&join(), None, &mut rng());
+    assert_eq!(bytes.len(), MAX_DATAGRAM);
+    let opened = sealer(1, 2).open(&bytes).expect("anyone of the network opens it");
+    assert_eq!(Message::decode(opened.header.kind, &opened.plaintext), Some(join()));
+}
+
+#[test]
+fn nonces_do_not_repeat() {
+    let mut sealer = sealer(1, 1);
+    let mut rng = rng();
+    let mut nonces = std::collections::BTreeSet::new();
+    for _ in 0..1_000 {
+        let bytes = sealer.seal(&Message::Request(vec![]), Some((&NodeId([2; 32]), 0)), &mut rng);
+        assert!(nonces.insert(bytes[62..86].to_vec()));
+    }
+}
+
+#[test]
+fn a_statement_is_its_authors_for_one_addressee_and_start() {
+    use super::super::ids::NetworkId;
+    use super::super::record::Signer;
+    let network = NetworkId([1; 16]);
+    let signer = Signer::new(&[5; 32], network);
+    let statement = Statement::sign(&signer, NodeId([2; 32]), (1, 2), 3, DirectWord::Propose(4));
+    assert!(statement.is_signed(&network));
+    assert!(!statement.is_signed(&NetworkId([2; 16])), "another network");
+    for forged in [
+        Statement { to: NodeId([3; 32]), ..statement.clone() },
+        Statement { to_epoch: 7, ..statement.clone() },
+        Statement { number: 9, ..statement.clone() },
+        Statement { word: DirectWord::End(4), ..statement.clone() },
+    ] {
+        assert!(!forged.is_signed(&network));
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_datagram_never_opens(at in 0_usize..1200, bit in 0_u8..8) {
+        let mut bytes = sealer(1, 1).seal(&join(), None, &mut rng());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(sealer(1, 2).open(&bytes).is_err());
+    }
+
+    #[test]
+    fn no_plaintext_breaks_a_decoder(kind in 1_u8..11, bytes in prop::collection::vec(any::<u8>(), 0..1300)) {
+        if let Some(kind) = Kind::from_number(kind) {
+            let _ = Message::decode(kind, &bytes);
+        }
+        let _ = sealer(1, 2).open(&bytes);
+        let _ = super::super::record::Item::parse(&bytes);
+    }
+}
