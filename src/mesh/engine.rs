@@ -55,6 +55,8 @@ const MAX_UPLINKS: usize = 3;
 const FLOOD_FROM: usize = 2;
 /// How long a leaving node waits for its neighbours' acknowledgement.
 const LEAVE_WAIT: Duration = Duration::from_millis(300);
+/// How long the tunnel keeps the peer of a node that left.
+const PARTING: Duration = Duration::from_secs(1);
 /// How long a neighbour that started anew has to show inside the tunnel.
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
 /// A static peer's votes are firm only after so long: first it must hear whom the others saw first.
@@ -421,6 +423,12 @@ impl Engine {
             Timer::Probe(id) => self.probe(now, id),
             Timer::Retransmit(id) => self.retransmit(now, id),
             Timer::Direct(id) => self.step_direct(now, id),
+            Timer::Parted(id) => {
+                if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                    neighbour.parting = false;
+                    self.dirty.plan = true;
+                }
+            }
             Timer::Confirm(id) => self.make_peer_anew(now, id),
             Timer::Hold => self.dirty.graph = true,
             Timer::Review => {
@@ -572,6 +580,8 @@ impl Engine {
         neighbour.outbox.clear();
         neighbour.direct = super::reach::Direct::default();
         neighbour.uplink_theirs = false;
+        neighbour.parting = true;
+        self.timers.set(Timer::Parted(id), now + PARTING);
         if neighbour.link.reset(now) == LinkChange::Down {
             self.link_down(now, id, "it left");
         }

@@ -17,6 +17,8 @@ pub(super) enum Timer {
     /// A neighbour's new start should have shown inside the tunnel by now; else its clock went back, WireGuard refuses
     /// its handshakes, and the tunnel's peer must be made anew.
     Confirm(NodeId),
+    /// A node that left has had time to hear the last acknowledgement.
+    Parted(NodeId),
     /// Take the next step towards (or away from) a direct link with a node that is no neighbour in the graph.
     Direct(NodeId),
     /// A link's change on hold acts now.

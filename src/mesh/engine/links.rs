@@ -247,7 +247,9 @@ impl Engine {
     /// Whether this node wants a link to static peer number `index`.
     pub(in super::super) fn seeks_static(&self, index: usize) -> bool {
         let known = self.standing.statics.get(&index);
-        self.standing.is_gateway(&self.id) || known.is_none_or(|id| self.seeks_node(id))
+        // One that is away may be back at any moment, and is a gateway again then.
+        let away = |id: &NodeId| !self.standing.admitted.contains(id) && self.uplinks.len() < self.max_uplinks();
+        self.standing.is_gateway(&self.id) || known.is_none_or(|id| away(id) || self.seeks_node(id))
     }
 
     /// Whether this node wants a link to `id` for the graph.

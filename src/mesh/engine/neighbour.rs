@@ -39,6 +39,8 @@ pub(in super::super) struct Neighbour {
     pub(in super::super) uplink_theirs: bool,
     /// Whether it wants news from here at once.
     pub(in super::super) floods_theirs: bool,
+    /// Whether it left a moment ago.
+    pub(in super::super) parting: bool,
     /// What it has not acknowledged.
     pub(in super::super) outbox: Outbox,
     /// Digests (own, theirs) at the last reconciliation, when it was, and how often they were the same.
@@ -67,6 +69,7 @@ impl Neighbour {
             generation: 0,
             uplink_theirs: false,
             floods_theirs: false,
+            parting: false,
             outbox: Outbox::default(),
             reconciled: None,
             report: None,

@@ -20,7 +20,10 @@ impl Engine {
         let me_admitted = self.standing.admitted.contains(&self.id);
         for neighbour in self.neighbours.iter() {
             let Some(about) = self.lsdb.about(&neighbour.id).filter(|_| me_admitted) else { continue };
-            if !self.standing.admitted.contains(&neighbour.id) || about.wg_key == self.wg_public {
+            // A static peer that left will knock from inside the tunnel when it is back; anyone else that left shall hear
+            // the last acknowledgement.
+            let stays = about.left && (neighbour.parting || self.standing.static_of(&neighbour.id).is_some());
+            if !(self.standing.admitted.contains(&neighbour.id) || stays) || about.wg_key == self.wg_public {
                 continue;
             }
             peers.insert(

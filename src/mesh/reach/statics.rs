@@ -18,7 +18,7 @@ use super::super::timer::Timer;
 use super::super::wire::{Join, JoinReply, Message};
 
 /// A name is resolved again with every so many attempts.
-const RESOLVE_EVERY: u32 = 8;
+const RESOLVE_EVERY: u32 = 10;
 
 /// Where joining at one static peer stands.
 #[derive(Clone, Debug)]
@@ -79,9 +79,9 @@ impl StaticState {
     fn pause(&self) -> u64 {
         match self.attempts {
             0..=30 => 100,
-            31..=60 => 500,
-            61..=90 => 2_000,
-            91..=500 => 8_000,
+            31..=150 => 500,
+            151..=400 => 2_000,
+            401..=1_000 => 8_000,
             _ => 25_000,
         }
     }
