@@ -122,7 +122,7 @@ fn print_outcome(options: &Options, seed: u64, outcome: &Outcome) {
         lines.push(format!("  replay: {}", replay(options, seed)));
     }
     if options.scenario.is_some() {
-        lines.extend(outcome.flows.iter().map(|flow| format!("  {flow}")));
+        lines.extend(outcome.figures.iter().map(|figure| format!("  {figure}")));
     }
     println!("{}", lines.join("\n"));
 }

@@ -24,7 +24,7 @@ const FIRST_STORM: u64 = 90;
 const STORM: u64 = 240;
 /// Length of a calm, seconds: the minute in which all must meet again, and some in which sessions are renewed and
 /// mappings end.
-const CALM: u64 = 480;
+const CALM: u64 = 630;
 /// How soon all must reach all after a storm, seconds.
 const MEET_WITHIN: u64 = 60;
 /// A day and an hour in microseconds, for clocks.
@@ -280,7 +280,7 @@ fn storms(draw: &mut Draw, scenario: &mut Scenario, length: Duration) {
     }
     events.sort_by_key(|event: &Event| event.at);
     scenario.events = events;
-    scenario.duration = Duration::from_secs(at);
+    scenario.duration = length.max(Duration::from_secs(at));
     for (end, label) in calms {
         scenario.expect.push(Expectation {
             since: Duration::from_secs(end),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::random;
 use super::scenario::runner::run;
 use super::scenario::{SITUATIONS, Scenario};
+use crate::mesh::time::Time;
 
 /// Situations longer than this run in the program `simulate`, in an optimised build.
 const LONGEST: Duration = Duration::from_secs(200);
@@ -89,4 +90,35 @@ fn the_same_seed_gives_the_same_run_and_another_one_another() {
     };
     assert_eq!(trace(4), trace(4));
     assert_ne!(trace(4), trace(5));
+}
+
+/// Bytes an hour of the first leaf at rest, in a mesh of two gateways and so many leaves behind firewalls.
+fn idle_traffic(leaves: usize) -> u64 {
+    let leaf =
+        |n: usize| format!("  l{n}: {{ address: 10.1.2.{n}, attach: {{ net: 198.18.2.{n} }}, firewall: true }}\n");
+    let text = format!(
+        "name: crowd\nabout: many leaves at rest\nnetwork: {{ subnet: 10.1.0.0/16 }}\nduration: 8m\n\
+         segments: {{ net: {{ prefix: 198.18.0.0/16 }} }}\nnodes:\n  \
+         g1: {{ address: 10.1.1.1, attach: {{ net: 198.18.1.1 }}, static: true }}\n  \
+         g2: {{ address: 10.1.1.2, attach: {{ net: 198.18.1.2 }}, static: true }}\n{}",
+        (1..=leaves).map(leaf).collect::<String>()
+    );
+    let scenario = Scenario::parse(&text).expect("a scenario");
+    let mut world = super::world::World::new(&scenario, 1, false);
+    (0..world.len()).for_each(|node| world.start_daemon(node));
+    let leaf = world.number("l1").expect("a leaf");
+    world.run_until(Time::from_secs(180));
+    let before = world.underlay_bytes(leaf);
+    world.run_until(Time::from_secs(480));
+    assert!(world.violations().is_empty(), "{:?}", world.violations());
+    (world.underlay_bytes(leaf) - before) * 12
+}
+
+#[test]
+fn a_leaf_at_rest_costs_the_same_in_a_crowd() {
+    // Both above the size at which pairs are direct by themselves.
+    let (few, many) = (idle_traffic(18), idle_traffic(36));
+    assert!(many <= few + few / 4, "{few} bytes an hour among 20 nodes, {many} among 38");
+    // Two uplinks, a hello and its echo each 2 s, 190 bytes each: 1.4 MB.
+    assert!(many <= 1_600_000, "{many} bytes an hour");
 }

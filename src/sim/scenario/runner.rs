@@ -24,8 +24,8 @@ pub struct Outcome {
     pub failures: Vec<String>,
     /// The world at the end.
     pub world: World,
-    /// What the flows came to, one line each.
-    pub flows: Vec<String>,
+    /// What was measured, one line each: losses of the flows, traffic at rest.
+    pub figures: Vec<String>,
 }
 
 impl Outcome {
@@ -340,8 +340,8 @@ impl<'a> Runner<'a> {
                 ));
             }
         }
-        self.judge_idle();
-        Outcome { failures: self.failures, world: self.world, flows: summaries }
+        summaries.extend(self.judge_idle());
+        Outcome { failures: self.failures, world: self.world, figures: summaries }
     }
 
     fn losses(&self, pair: &PairFlow, from: Duration, until: Duration) -> Losses {
@@ -353,18 +353,20 @@ impl<'a> Runner<'a> {
         Losses::of(judged.map(|ping| (ping.sent, ping.passed())), end)
     }
 
-    /// Invariant I5.
-    fn judge_idle(&mut self) {
-        let Some(bounds) = &self.scenario.bounds else { return };
+    /// Invariant I5. Gives each node's traffic.
+    fn judge_idle(&mut self) -> Vec<String> {
+        let Some(bounds) = &self.scenario.bounds else { return Vec::new() };
+        let mut figures = Vec::new();
         let micros = self.scenario.duration.saturating_sub(bounds.idle_from).as_micros().max(1);
         for (node, before) in self.bytes_before_idle.iter().enumerate() {
             let bytes = u128::from(self.world.underlay_bytes(node) - before) * 3_600_000_000 / micros;
-            if bytes > u128::from(bounds.bytes_per_hour) {
-                let name = self.world.name(node);
-                let most = bounds.bytes_per_hour;
+            let (name, most) = (self.world.name(node), bounds.bytes_per_hour);
+            figures.push(format!("{name}: {bytes} bytes an hour at rest"));
+            if bytes > u128::from(most) {
                 self.failures.push(format!("I5: {name} moves {bytes} bytes an hour at rest, more than {most}"));
             }
         }
+        figures
     }
 }
 
