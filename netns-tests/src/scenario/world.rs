@@ -101,7 +101,16 @@ impl World {
         world.set_reach();
         let keys = world.make_pinned_keys();
         for (name, node) in &world.nodes {
-            node.set_network_text(&world.scenario.network_file(name, &keys));
+            let mut file = world.scenario.network_file(name, &keys);
+            if !world.is_honest(name) {
+                // Its daemon would notice that the file gives its address another name.
+                file = file
+                    .lines()
+                    .filter(|line| !line.starts_with("    name: "))
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+            }
+            node.set_network_text(&file);
         }
         world
     }
