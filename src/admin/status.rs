@@ -52,7 +52,10 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
         gateway: view.gateway,
         effective_lsdb: format!("{:016x}", view.effective_hash),
     };
-    let foreign = report.peers.iter().filter(|peer| !view.nodes.iter().any(|n| n.public_key == Some(peer.public_key)));
+    let ours = |peer: &PeerReport| {
+        view.tunnel_keys.contains(&peer.public_key) || view.nodes.iter().any(|n| n.public_key == Some(peer.public_key))
+    };
+    let foreign = report.peers.iter().filter(|peer| !ours(peer));
     let peers = view.nodes.iter().map(member).chain(foreign.map(foreigner)).collect();
     // The daemon knows the reason of a trouble that the engine only hears of (the disk's).
     let heard = |line: &&HealthLine| !own.health.iter().any(|known| known.code == line.code);

@@ -92,6 +92,7 @@ fn sample_status() -> wgnet_api::Status {
         nodes: vec![member("bob", 2)],
         health: vec![line(Severity::Warning, "name-conflict"), line(Severity::Warning, "storage")],
         effective_hash: 0xabc,
+        tunnel_keys: vec![],
         counters: vec![],
     };
     status::status(&own, &view, &TunnelReport { peers: vec![report(2), report(3)] })

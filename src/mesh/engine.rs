@@ -118,6 +118,7 @@ pub struct Engine {
     /// Votes that wait for the disk before they are told.
     unsaved_votes: Vec<(u64, u64)>,
     clone_alarms: VecDeque<Time>,
+    complained_at: Option<Time>,
     pub(super) answers: super::reach::Answers,
     /// What static peers refuse of this node's claims.
     pub(super) refusals: BTreeMap<NodeId, Vec<super::wire::Refusal>>,
@@ -185,6 +186,7 @@ impl Engine {
             save_failed: false,
             unsaved_votes: Vec::new(),
             clone_alarms: VecDeque::new(),
+            complained_at: None,
             answers: super::reach::Answers::default(),
             refusals: BTreeMap::new(),
             firm_from: now + LISTEN,
@@ -695,6 +697,14 @@ impl Engine {
     /// A number in 0..1.
     pub(super) fn jitter(&mut self) -> f64 {
         f64::from(self.rng.next_u32()) / f64::from(u32::MAX)
+    }
+
+    /// Tells of an attack, at most once in ten seconds: an attacker must not fill the journal.
+    pub(super) fn complain(&mut self, now: Time, subject: &str, text: String) {
+        if self.complained_at.is_none_or(|at| now.since(at).as_secs() >= 10) {
+            self.complained_at = Some(now);
+            self.event(Severity::Warning, EventKind::Refused, subject, text);
+        }
     }
 
     /// What people call a node.

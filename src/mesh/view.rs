@@ -32,6 +32,8 @@ pub struct View {
     pub effective_hash: u64,
     /// Whether this node forwards for others.
     pub gateway: bool,
+    /// Keys of the peers that the mesh put into the tunnel, those of nodes that just left among them.
+    pub tunnel_keys: Vec<WgPublicKey>,
     /// Counters since the start, by name (`wgnet_` is prefixed in metrics).
     pub counters: Vec<(&'static str, u64)>,
 }

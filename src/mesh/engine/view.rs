@@ -28,6 +28,11 @@ impl Engine {
             health: self.health(),
             effective_hash: self.effective_hash,
             gateway: self.standing.is_gateway(&self.id),
+            tunnel_keys: self
+                .tunnel
+                .iter()
+                .flat_map(|tunnel| tunnel.peers.iter().map(|peer| peer.public_key))
+                .collect(),
             counters: self.counters.iter().map(|(name, count)| (*name, *count)).collect(),
         }
     }

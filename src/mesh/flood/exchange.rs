@@ -18,7 +18,7 @@ const ROOM: usize = 1_090;
 /// Longest list of hashes in one datagram: two numbers of at most 10 bytes each.
 const LIST: usize = 50;
 /// Reconciliation with one neighbour starts at most so often ...
-const RECONCILE: Duration = Duration::from_secs(1);
+const RECONCILE: Duration = Duration::from_millis(250);
 /// ... and less and less often, up to this, while it changes nothing on either side.
 const RECONCILE_LONGEST: Duration = Duration::from_secs(60);
 
@@ -127,6 +127,8 @@ impl Engine {
         }
         if !item.is_signed(&self.network) {
             self.count("items_bad_signature");
+            let author = self.name_of(&item.author());
+            self.complain(now, &author, format!("refused: an item in the name of {author} that {author} did not sign"));
             return Insert::Refused;
         }
         let summary = (key.hash(), item.hash());

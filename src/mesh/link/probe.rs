@@ -16,6 +16,8 @@ const FAST_INTERVAL: Duration = Duration::from_millis(150);
 /// A link without an echo for so long after an unanswered question is dead: 12 questions, of which all are lost once
 /// in 200,000 times even when one datagram in five is lost in either direction.
 const DEAD_AFTER: Duration = Duration::from_millis(1_800);
+/// So long after it came up, a link is asked at the short interval.
+const SETTLING: Duration = Duration::from_millis(600);
 /// Echoes that prove a link: the first may have waited for the handshake and measures nothing.
 const PROOFS: u32 = 2;
 
@@ -218,6 +220,11 @@ impl Link {
             self.cost.sample_rtt(rtt);
             // The other side asks (its question carried this echo) or just answered: this side's turn is an interval
             // later, and a little more, so that one of the two stays the asker.
+            if self.up_since.is_some_and(|at| now.since(at) < SETTLING) {
+                // Hellos carry digests: right after a link came up, what either end still lacks shows soon.
+                self.next = now + FAST_INTERVAL;
+                return LinkChange::None;
+            }
             let slack = if held.is_zero() || held < Duration::from_millis(50) { 0 } else { 250 };
             self.next = now + self.interval + Duration::from_millis(slack);
             return LinkChange::None;
@@ -230,7 +237,7 @@ impl Link {
         self.waiting_since = None;
         self.cost.restart();
         self.cost.sample_rtt(rtt);
-        self.next = now + self.interval;
+        self.next = now + FAST_INTERVAL;
         LinkChange::Up
     }
 

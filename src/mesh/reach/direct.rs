@@ -303,6 +303,8 @@ impl Engine {
         }
         if !statement.is_signed(&self.network) {
             self.count("statements_forged");
+            let name = self.name_of(&author);
+            self.complain(now, &name, format!("refused: a statement in the name of {name} that {name} did not sign"));
             return;
         }
         self.statements.insert(author, (statement.epoch, statement.number));
