@@ -310,7 +310,12 @@ impl Engine {
         self.statements.insert(author, (statement.epoch, statement.number));
         let phase = self.neighbours.get(&author).map_or(Phase::Off, |neighbour| neighbour.direct.phase);
         match &statement.word {
-            DirectWord::Ask(_) if phase == Phase::Off && self.may_be_direct(&author) => {
+            // Not before the pause after a failed attempt is over: two ends that gave up would wake each other for ever.
+            DirectWord::Ask(_)
+                if phase == Phase::Off
+                    && self.may_be_direct(&author)
+                    && self.neighbours.get(&author).is_none_or(|neighbour| now >= neighbour.direct.not_before) =>
+            {
                 self.try_direct(now, author, false);
             }
             DirectWord::Propose(number) if on_link && self.may_be_direct(&author) => {
