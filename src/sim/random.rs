@@ -275,6 +275,7 @@ fn storms(draw: &mut Draw, scenario: &mut Scenario, length: Duration) {
             at: Duration::from_secs(end),
             label: Some(label.clone()),
             action: Action::Flush(Vec::new()),
+            may_be_refused: false,
         });
         calms.push((end, label));
         at = end + CALM;
