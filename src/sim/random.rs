@@ -262,7 +262,8 @@ fn storms(draw: &mut Draw, scenario: &mut Scenario, length: Duration) {
             }
             mishap(draw, scenario, &honest, now, end * 1_000, &mut events, &mut impaired);
         }
-        let mut put = |action| events.push(Event { at: Duration::from_secs(end), label: None, action });
+        let mut put =
+            |action| events.push(Event { at: Duration::from_secs(end), label: None, action, may_be_refused: true });
         put(Action::Heal(Between { from: all(), to: all(), one_way: false }));
         for node in impaired {
             let link = scenario.nodes[&node].attach[0].link;
@@ -274,6 +275,7 @@ fn storms(draw: &mut Draw, scenario: &mut Scenario, length: Duration) {
             at: Duration::from_secs(end),
             label: Some(label.clone()),
             action: Action::Flush(Vec::new()),
+            may_be_refused: false,
         });
         calms.push((end, label));
         at = end + CALM;
@@ -316,7 +318,9 @@ fn mishap(
     let other = draw.pick(honest);
     let these = |name: &String| Nodes::These(vec![name.clone()]);
     let later = |draw: &mut Draw, most: u64| (now + draw.between(200, most)).min(end);
-    let mut put = |at: u64, action| events.push(Event { at: Duration::from_millis(at), label: None, action });
+    let mut put = |at: u64, action| {
+        events.push(Event { at: Duration::from_millis(at), label: None, action, may_be_refused: true })
+    };
     match draw.below(14) {
         0 | 1 => {
             put(now, Action::Kill(these(&one)));

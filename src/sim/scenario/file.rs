@@ -314,7 +314,7 @@ fn convert_event(raw: RawEvent) -> Result<Event, String> {
     ];
     let action =
         exactly_one(actions, "start, stop, kill, restart, cut, heal, drop, impair, clock, cost, renumber or flush")?;
-    Ok(Event { at: raw.at, label: raw.label, action })
+    Ok(Event { at: raw.at, label: raw.label, action, may_be_refused: false })
 }
 
 fn convert_expectation(raw: RawExpectation, events: &[Event]) -> Result<Expectation, String> {

@@ -245,6 +245,8 @@ pub struct Event {
     pub label: Option<String>,
     /// What.
     pub action: Action,
+    /// Whether a node may refuse it: random schedules give commands without knowing who is whose neighbour just then.
+    pub may_be_refused: bool,
 }
 
 /// What can happen.
