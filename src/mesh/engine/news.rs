@@ -65,14 +65,9 @@ impl Engine {
     }
 
     /// An item of `author` was one too many.
-    pub(in super::super) fn refused_item(&mut self, author: NodeId) {
+    pub(in super::super) fn refused_item(&mut self, now: Time, author: NodeId) {
         let name = author.short();
-        self.event(
-            Severity::Warning,
-            EventKind::Refused,
-            &name,
-            format!("refused: an item of {name} is one too many or too old"),
-        );
+        self.complain(now, &name, format!("refused: an item of {name} is one too many or too old"));
     }
 
     /// This node's own item came back from the network.

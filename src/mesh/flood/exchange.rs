@@ -147,7 +147,7 @@ impl Engine {
             }
             Insert::Refused => {
                 self.count("items_refused");
-                self.refused_item(author);
+                self.refused_item(now, author);
             }
             Insert::Known | Insert::Old => {}
         }
