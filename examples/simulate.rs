@@ -17,6 +17,7 @@ use clap::Parser;
 use wgnet::sim::random;
 use wgnet::sim::scenario::Scenario;
 use wgnet::sim::scenario::runner::{Outcome, run};
+use wgnet::sim::world::Hosts;
 
 /// Runs the simulator: random meshes by seed, or a scenario file.
 #[derive(Clone, Parser)]
@@ -42,6 +43,9 @@ struct Options {
     /// Tunnels behave as the kernel's: a moving prefix is accepted from its new owner only.
     #[arg(long)]
     kernel: bool,
+    /// Daemons get to their work late, by up to so many milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    slow: u64,
     /// Print what happened, from first to last event.
     #[arg(long)]
     journal: bool,
@@ -101,11 +105,12 @@ fn read_scenario(path: &std::path::Path) -> Result<Scenario, String> {
 }
 
 fn run_seed(options: &Options, scenario: Option<&Scenario>, seed: u64) -> Outcome {
+    let hosts = Hosts { kernel: options.kernel, slow: Duration::from_millis(options.slow) };
     if let Some(scenario) = scenario {
-        return run(scenario, seed, options.kernel);
+        return run(scenario, seed, hosts);
     }
     let length = Duration::from_secs_f64(options.hours * 3_600.0);
-    run(&random::scenario(seed, options.nodes, length), seed, options.kernel)
+    run(&random::scenario(seed, options.nodes, length), seed, hosts)
 }
 
 fn print_outcome(options: &Options, seed: u64, outcome: &Outcome) {
@@ -129,9 +134,10 @@ fn print_outcome(options: &Options, seed: u64, outcome: &Outcome) {
 
 fn replay(options: &Options, seed: u64) -> String {
     let kernel = if options.kernel { " --kernel" } else { "" };
+    let slow = if options.slow > 0 { format!(" --slow {}", options.slow) } else { String::new() };
     let what = match &options.scenario {
         Some(path) => format!("--scenario {}", path.display()),
         None => format!("--nodes {} --hours {}", options.nodes, options.hours),
     };
-    format!("cargo run --profile sim --example simulate -- {what} --seed {seed}{kernel} --journal")
+    format!("cargo run --profile sim --example simulate -- {what} --seed {seed}{kernel}{slow} --journal")
 }

@@ -61,6 +61,12 @@ const PARTING: Duration = Duration::from_secs(1);
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
 /// A static peer's votes are firm only after so long: first it must hear whom the others saw first.
 const LISTEN: Duration = Duration::from_secs(5);
+/// Packets may come by paths that were for so long: nodes move on at about, not exactly, the same time.
+const LINGER: Duration = Duration::from_secs(2);
+/// So many paths that were are remembered ...
+const REMEMBERED: usize = 6;
+/// ... and so many that will be are foreseen, besides the last.
+const FORESEEN: usize = 4;
 /// Interval of the review of costs, damped links and uplinks.
 const REVIEW: Duration = Duration::from_secs(1);
 /// With `direct: auto`, pairs are direct while the mesh has at most so many nodes ...
@@ -91,8 +97,10 @@ pub struct Engine {
     graph: Graph,
     effective_hash: u64,
     pub(super) paths: Paths,
-    /// Paths once all holds have run out, while some have not.
-    coming: Option<Paths>,
+    /// What acted lately, the last first, and until when packets may still come by it.
+    past: VecDeque<(Time, Graph, Paths)>,
+    /// What will act when holds run out, in order.
+    coming: Vec<(Graph, Paths)>,
     uplinks: BTreeSet<NodeId>,
     /// Whether pairs outside the graph get direct links.
     pub(super) direct_on: bool,
@@ -167,7 +175,8 @@ impl Engine {
             graph: Graph::default(),
             effective_hash: 0,
             paths: Paths::new(),
-            coming: None,
+            past: VecDeque::new(),
+            coming: Vec::new(),
             uplinks: BTreeSet::new(),
             direct_on: config.direct != DirectMode::Never,
             local: LocalNetwork::default(),
@@ -438,6 +447,7 @@ impl Engine {
             }
             Timer::Confirm(id) => self.make_peer_anew(now, id),
             Timer::Hold => self.dirty.graph = true,
+            Timer::Past => self.forget_past(now),
             Timer::Review => {
                 self.dirty.own = true;
                 if now >= self.firm_from && !std::mem::replace(&mut self.votes_firmly, true) {
@@ -597,24 +607,31 @@ impl Engine {
     }
 
     fn find_paths(&mut self, now: Time) {
-        let graph = Graph::new(&self.lsdb, &self.standing, now, false);
-        let next = self.lsdb.next_act(now);
-        match next {
+        let pending = self.lsdb.advance(now);
+        match pending.next {
             Some(at) => self.timers.set(Timer::Hold, at),
             None => self.timers.stop(Timer::Hold),
         }
-        let coming = next.map(|_| Graph::new(&self.lsdb, &self.standing, now, true).paths(&self.id));
-        if coming != self.coming {
-            self.coming = coming;
-            self.dirty.plan = true;
-        }
+        let graph = Graph::new(&self.lsdb, &self.standing, self.lsdb.acted());
+        let last = pending.acts.last().into_iter().filter(|_| pending.acts.len() > FORESEEN);
+        let graphs = pending.acts.iter().take(FORESEEN).chain(last);
+        let graphs = graphs.map(|at| Graph::new(&self.lsdb, &self.standing, *at));
+        let mut graphs: Vec<Graph> = graphs.collect();
+        graphs.dedup();
+        let known = std::mem::take(&mut self.coming);
+        let same = known.iter().map(|(graph, _)| graph).eq(&graphs);
+        self.coming = match same {
+            true => known,
+            false => graphs.into_iter().map(|graph| (graph.paths(&self.id), graph)).map(|(p, g)| (g, p)).collect(),
+        };
+        self.dirty.plan |= !same;
         if graph == self.graph {
             return;
         }
-        self.graph = graph;
-        self.effective_hash = self.graph.hash();
+        self.effective_hash = graph.hash();
         self.count("path_computations");
-        let paths = self.graph.paths(&self.id);
+        let paths = graph.paths(&self.id);
+        let graph = std::mem::replace(&mut self.graph, graph);
         let before = std::mem::replace(&mut self.paths, paths);
         if before != self.paths {
             self.dirty.plan = true;
@@ -623,6 +640,18 @@ impl Engine {
                 self.seek_direct(now);
             }
         }
+        self.past.push_front((now + LINGER, graph, before));
+        self.past.truncate(REMEMBERED);
+        self.timers.set_no_later(Timer::Past, now + LINGER);
+    }
+
+    /// Nobody sends by what acted two seconds ago.
+    fn forget_past(&mut self, now: Time) {
+        self.past.retain(|(until, ..)| *until > now);
+        if let Some((until, ..)) = self.past.back() {
+            self.timers.set(Timer::Past, *until);
+        }
+        self.dirty.plan = true;
     }
 
     fn tell_path_changes(&mut self, before: &Paths) {

@@ -1,6 +1,7 @@
 //! The engine's inputs and outputs: plain data, so that the daemon, the simulator and the tests speak the same words.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::ids::WgPublicKey;
+use super::path::Crossings;
 
 /// How a datagram reached this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,9 @@ pub struct DesiredTunnel {
     pub peers: Vec<DesiredPeer>,
     /// Whether packets from one peer to another are forwarded (gateways).
     pub forward: bool,
+    /// How packets from one peer to another go while paths change: these come before the prefixes. Only the embedded
+    /// tunnel can do that.
+    pub crossings: Option<Arc<Crossings>>,
 }
 
 /// One WireGuard peer.
@@ -81,8 +86,9 @@ pub struct DesiredPeer {
     pub keepalive: Option<u16>,
     /// Prefixes sent to and accepted from this peer. No prefix stands at two peers.
     pub allowed: Vec<IpNet>,
-    /// Prefixes also accepted from this peer though another owns them: a move announced for the coming seconds.
-    /// Only the embedded tunnel can do that; it also accepts a moved prefix from its old owner for 2 s by itself.
+    /// Prefixes also accepted from this peer though another owns them, for packets that end here: a move announced for
+    /// the coming seconds. Only the embedded tunnel can do that; it also accepts a moved prefix from its old owner for
+    /// 2 s by itself.
     pub accept: Vec<IpNet>,
     /// When it rises, the peer's cryptographic state is made anew (its endpoint kept): the peer's clock went back.
     pub generation: u32,

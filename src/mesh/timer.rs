@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Direct(NodeId),
     /// A link's change on hold acts now.
     Hold,
+    /// Nobody uses the paths that were any more.
+    Past,
     /// Look at advertised costs, damped links and uplinks again.
     Review,
     /// Give the own items a fresh age.

@@ -47,7 +47,9 @@ pub(super) struct Daemon {
     ahead: u64,
     /// When the engine is to be called next; `None` when nothing is scheduled.
     pub(super) engine_call: Option<Time>,
-    /// The same for the tunnel.
+    /// A slow daemon gets to nothing new before.
+    pub(super) busy_until: Time,
+    /// The same as `engine_call` for the tunnel.
     pub(super) tunnel_call: Option<Time>,
     /// Whether something passed the tunnel since the last report.
     pub(super) news: bool,
@@ -93,6 +95,7 @@ impl Machine {
             desired: DesiredTunnel::default(),
             ahead,
             engine_call: None,
+            busy_until: now,
             tunnel_call: None,
             news: false,
             leaving: false,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::random;
 use super::scenario::runner::run;
 use super::scenario::{SITUATIONS, Scenario};
+use super::world::Hosts;
 use crate::mesh::time::Time;
 
 /// Situations longer than this run in the program `simulate`, in an optimised build.
@@ -22,7 +23,7 @@ fn run_situation(name: &str, seeds: std::ops::Range<u64>) {
     let text = SITUATIONS.iter().find(|(known, _)| *known == name).expect("a situation").1;
     let scenario = Scenario::parse(text).expect("checked by another test");
     for seed in seeds {
-        let outcome = run(&scenario, seed, false);
+        let outcome = run(&scenario, seed, Hosts::default());
         let complaints = outcome.complaints().join("\n");
         let replay = replay(&format!("--scenario examples/scenarios/{name}.yaml"), seed);
         assert!(outcome.passed(), "{name}:\n{complaints}\n{replay}");
@@ -66,6 +67,18 @@ situations! {
     two_hubs_one_killed = "two-hubs-one-killed",
 }
 
+#[test]
+fn nothing_is_lost_in_the_ring_though_daemons_get_late_to_their_work() {
+    let text = SITUATIONS.iter().find(|(known, _)| *known == "ring-of-six").expect("a situation").1;
+    let scenario = Scenario::parse(text).expect("checked by another test");
+    for (seed, slow) in (0..SEEDS).zip([20, 60, 100]) {
+        let hosts = Hosts { slow: Duration::from_millis(slow), ..Hosts::default() };
+        let complaints = run(&scenario, seed, hosts).complaints().join("\n");
+        let replay = replay(&format!("--scenario examples/scenarios/ring-of-six.yaml --slow {slow}"), seed);
+        assert!(complaints.is_empty(), "{complaints}\n{replay}");
+    }
+}
+
 /// Six nodes through one storm; the long runs are the program's.
 const SMALL: (usize, Duration) = (6, Duration::from_secs(600));
 
@@ -73,7 +86,8 @@ const SMALL: (usize, Duration) = (6, Duration::from_secs(600));
 fn small_random_meshes_keep_the_rules() {
     let seeds = if cfg!(debug_assertions) { 0..2 } else { 0..20 };
     for seed in seeds {
-        let outcome = run(&random::scenario(seed, SMALL.0, SMALL.1), seed, seed % 2 == 1);
+        let outcome =
+            run(&random::scenario(seed, SMALL.0, SMALL.1), seed, Hosts { kernel: seed % 2 == 1, ..Hosts::default() });
         let complaints = outcome.complaints().join("\n");
         let kernel = if seed % 2 == 1 { " --kernel" } else { "" };
         let replay = replay(&format!("--nodes 6 --hours 0.1{kernel}"), seed);
@@ -85,7 +99,7 @@ fn small_random_meshes_keep_the_rules() {
 fn the_same_seed_gives_the_same_run_and_another_one_another() {
     let scenario = random::scenario(4, SMALL.0, SMALL.1);
     let trace = |seed| {
-        let outcome = run(&scenario, seed, false);
+        let outcome = run(&scenario, seed, Hosts::default());
         (outcome.world.trace_hash(), outcome.world.now())
     };
     assert_eq!(trace(4), trace(4));
@@ -104,7 +118,7 @@ fn idle_traffic(leaves: usize) -> u64 {
         (1..=leaves).map(leaf).collect::<String>()
     );
     let scenario = Scenario::parse(&text).expect("a scenario");
-    let mut world = super::world::World::new(&scenario, 1, false);
+    let mut world = super::world::World::new(&scenario, 1, Hosts::default());
     (0..world.len()).for_each(|node| world.start_daemon(node));
     let leaf = world.number("l1").expect("a leaf");
     world.run_until(Time::from_secs(180));

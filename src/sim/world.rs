@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use rand_core::SeedableRng;
+use rand_core::{RngCore, SeedableRng};
 
 use super::invariants::{Violation, Watch};
 use super::journal::{Journal, Line};
@@ -34,6 +34,16 @@ const RESOLVE_TIME: Duration = Duration::from_millis(20);
 /// So many things at one moment mean that an engine's deadline never moves on.
 const STANDSTILL: u32 = 100_000;
 
+/// What the machines are like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hosts {
+    /// Tunnels without the embedded one's tolerance for moving prefixes.
+    pub kernel: bool,
+    /// A daemon gets to each of its datagrams and deadlines late, by up to so much: it shares its processor. Packets of
+    /// users pass all the while.
+    pub slow: Duration,
+}
+
 /// A simulated mesh.
 pub struct World {
     pub(super) now: Time,
@@ -46,7 +56,7 @@ pub struct World {
     pings: Pings,
     keys: Vec<WgPublicKey>,
     host_names: BTreeMap<String, usize>,
-    grace: bool,
+    hosts: Hosts,
     at_this_moment: u32,
     acts: Vec<Act>,
 }
@@ -57,6 +67,10 @@ pub(super) enum Thing {
     Packet(Box<(usize, Step, Content)>),
     /// An engine's deadline.
     Engine(usize, u64),
+    /// A slow daemon gets to a datagram.
+    Datagram(Box<(usize, u64, Via, Vec<u8>)>),
+    /// A slow daemon gets to its deadline.
+    Deadline(usize, u64),
     /// A tunnel's deadline.
     Tunnel(usize, u64),
     /// Time to read the tunnel's counters.
@@ -81,9 +95,8 @@ pub(super) enum Content {
 }
 
 impl World {
-    /// Builds the world of a scenario; nothing runs yet. `kernel`: tunnels without the embedded one's tolerance for
-    /// moving prefixes.
-    pub fn new(scenario: &Scenario, seed: u64, kernel: bool) -> Self {
+    /// Builds the world of a scenario; nothing runs yet.
+    pub fn new(scenario: &Scenario, seed: u64, hosts: Hosts) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let underlay = Underlay::new(scenario, ChaCha8Rng::from_rng(&mut rng).expect("ChaCha does not fail"));
         let pinned = BTreeMap::new();
@@ -113,7 +126,7 @@ impl World {
             pings: Pings::default(),
             keys,
             host_names,
-            grace: !kernel,
+            hosts,
             at_this_moment: 0,
             acts: Vec::new(),
         }
@@ -249,6 +262,17 @@ impl World {
                 self.arrive(from, &step, content);
             }
             Thing::Engine(node, start) => self.engine_deadline(node, start),
+            Thing::Datagram(datagram) => {
+                let (node, start, via, bytes) = *datagram;
+                if self.is_start(node, start) {
+                    self.handle(node, via, &bytes);
+                }
+            }
+            Thing::Deadline(node, start) => {
+                if self.is_start(node, start) {
+                    self.deadline(node);
+                }
+            }
             Thing::Tunnel(node, start) => self.tunnel_deadline(node, start),
             Thing::Report(node, start) => {
                 if self.is_start(node, start) {
@@ -291,7 +315,7 @@ impl World {
         if self.machines[node].daemon.is_some() {
             return;
         }
-        self.machines[node].start(self.now, node, self.keys.clone(), self.grace);
+        self.machines[node].start(self.now, node, self.keys.clone(), !self.hosts.kernel);
         let machine = &self.machines[node];
         self.journal.write(self.now, &machine.name, format!("starts for the {}. time", machine.starts));
         let start = machine.starts;
@@ -325,6 +349,15 @@ impl World {
         if daemon.engine_call != Some(self.now) {
             return;
         }
+        if let Some(at) = self.lateness(node) {
+            self.queue.push(at, Thing::Deadline(node, start));
+        } else {
+            self.deadline(node);
+        }
+    }
+
+    fn deadline(&mut self, node: usize) {
+        let Some(daemon) = &mut self.machines[node].daemon else { return };
         daemon.engine_call = None;
         let now = daemon.engine_time(self.now);
         if daemon.engine.next_timeout().is_some_and(|at| at <= now) {
@@ -333,6 +366,33 @@ impl World {
         } else {
             self.arm(node);
         }
+    }
+
+    /// A control datagram is there for a daemon.
+    fn hand_over(&mut self, node: usize, via: Via, bytes: Vec<u8>) {
+        match self.lateness(node) {
+            Some(at) => {
+                let start = self.machines[node].starts;
+                self.queue.push(at, Thing::Datagram(Box::new((node, start, via, bytes))));
+            }
+            None => self.handle(node, via, &bytes),
+        }
+    }
+
+    fn handle(&mut self, node: usize, via: Via, bytes: &[u8]) {
+        let Some(daemon) = &mut self.machines[node].daemon else { return };
+        let now = daemon.engine_time(self.now);
+        daemon.engine.handle_datagram(now, via, bytes);
+        self.drain(node);
+    }
+
+    /// When a slow daemon gets to what is there now: in order, each a while after the one before.
+    fn lateness(&mut self, node: usize) -> Option<Time> {
+        let most = u64::try_from(self.hosts.slow.as_micros()).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
+        let daemon = self.machines[node].daemon.as_mut().filter(|_| most > 0)?;
+        let late = Duration::from_micros(u64::from(self.rng.next_u32()) % most);
+        daemon.busy_until = daemon.busy_until.max(self.now + late);
+        Some(daemon.busy_until)
     }
 
     fn tunnel_deadline(&mut self, node: usize, start: u64) {
@@ -479,7 +539,6 @@ impl World {
                     self.transmit(node, port, to, Content::WireGuard(message));
                 }
                 Act::Receive(peer, packet) => self.out_of_tunnel(node, peer, packet),
-                Act::Foreign(packet) => self.watch.foreign(&packet),
                 Act::Connected => {
                     let start = self.machines[node].starts;
                     self.queue.push(self.now, Thing::Handshake(node, start));
@@ -492,23 +551,32 @@ impl World {
         }
     }
 
-    /// A packet passed the source check: it is for this node, or to be passed on.
+    /// A packet came out of the tunnel: it is for this node, to be passed on, or fails the source check.
     fn out_of_tunnel(&mut self, node: usize, peer: usize, mut packet: Packet) {
         let Some(daemon) = &mut self.machines[node].daemon else { return };
         self.watch.check_packet(self.now, &packet, node, peer, self.keys.len());
         if !daemon.owns(packet.dst) {
-            if daemon.tunnel.forwards() && packet.ttl > 1 {
-                packet.ttl -= 1;
-                self.hand_in(node, packet);
+            match daemon.tunnel.way_on(&packet, peer) {
+                Some(next) if daemon.tunnel.forwards() && packet.ttl > 1 => {
+                    packet.ttl -= 1;
+                    daemon.news = true;
+                    daemon.tunnel.pass_on(self.now, packet, next, &mut self.acts);
+                    self.act(node);
+                    self.arm(node);
+                }
+                None if !daemon.tunnel.accepts(self.now, &packet, peer) => self.watch.foreign(&packet),
+                _ => {}
             }
+            return;
+        }
+        if !daemon.tunnel.accepts(self.now, &packet, peer) {
+            self.watch.foreign(&packet);
             return;
         }
         match packet.payload {
             Payload::Control(bytes) => {
                 if let IpAddr::V6(from) = packet.src {
-                    let now = daemon.engine_time(self.now);
-                    daemon.engine.handle_datagram(now, Via::Tunnel(from), &bytes);
-                    self.drain(node);
+                    self.hand_over(node, Via::Tunnel(from), bytes);
                 }
             }
             Payload::Ping(number) => {
@@ -564,11 +632,7 @@ impl World {
                 self.act(node);
                 self.arm(node);
             }
-            (Some(Port::Control), Content::Control(bytes)) => {
-                let now = daemon.engine_time(self.now);
-                daemon.engine.handle_datagram(now, Via::Underlay(step.src), &bytes);
-                self.drain(node);
-            }
+            (Some(Port::Control), Content::Control(bytes)) => self.hand_over(node, Via::Underlay(step.src), bytes),
             // A datagram at the wrong port is noise to whoever listens there.
             _ => {}
         }

@@ -66,7 +66,7 @@ impl Engine {
             floods: self.wants_floods(&id),
             switched: neighbour.direct.switched(),
             digest: self.lsdb.digest(),
-            item: if tells_item { self.lsdb.get(&own).map(|stored| stored.carried(now)) } else { None },
+            item: if tells_item { self.lsdb.get(&own).map(|stored| self.lsdb.carried(stored, now)) } else { None },
         };
         let to = self.tunnel_address(&id);
         self.count("hellos_sent");

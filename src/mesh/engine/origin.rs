@@ -88,7 +88,7 @@ impl Engine {
         let mut links: Vec<(LinkAdvert, u16)> = Vec::new();
         for (id, advert) in self.own.adverts.iter().filter(|(_, advert)| advert.fragment == fragment) {
             let link = LinkAdvert { to: ShortId::from(id), cost: advert.cost, was: advert.was };
-            links.push((link, u16::try_from(advert.acts.since(now).as_millis()).unwrap_or(u16::MAX)));
+            links.push((link, self.lsdb.hold_left(advert.acts, now)));
         }
         links.sort_by_key(|(link, _)| link.to);
         let holds: Vec<u16> = links.iter().map(|(_, hold)| *hold).collect();
@@ -123,8 +123,9 @@ impl Engine {
         if self.leaving {
             links.clear();
         }
-        let at_once: BTreeSet<NodeId> = links.keys().filter(|id| self.acts_at_once(now, id)).copied().collect();
+        let at_once: BTreeSet<NodeId> = links.keys().filter(|id| self.acts_at_once(id)).copied().collect();
         let mut changed = BTreeSet::new();
+        let acted = self.lsdb.acted();
         let adverts = &mut self.own.adverts;
         adverts.retain(|id, advert| {
             let stays = links.contains_key(id);
@@ -139,7 +140,7 @@ impl Engine {
                     if advert.cost == cost {
                         continue;
                     }
-                    if advert.acts <= now {
+                    if advert.acts <= acted {
                         advert.was = Was::Cost(advert.cost);
                     }
                     advert.cost = cost;
@@ -148,7 +149,7 @@ impl Engine {
                 }
                 None => {
                     let (was, acts) =
-                        if at_once.contains(&id) { (Was::Settled, now) } else { (Was::Absent, now + HOLD) };
+                        if at_once.contains(&id) { (Was::Settled, Time::ZERO) } else { (Was::Absent, now + HOLD) };
                     let Some(fragment) = fragment_with_room(adverts) else { continue };
                     adverts.insert(id, Advert { cost, was, acts, fragment });
                     changed.insert(fragment);
@@ -163,14 +164,14 @@ impl Engine {
     /// An edge acts when both its ends say so. Of a leaf's edge the gateway decides: a leaf that tells of no other link
     /// has no traffic to move. Between gateways it must join what is apart, and be the only one to do so for now: two
     /// edges at once would make the newcomer a bridge for others.
-    fn acts_at_once(&self, now: Time, id: &NodeId) -> bool {
+    fn acts_at_once(&self, id: &NodeId) -> bool {
         let me = ShortId::from(&self.id);
         match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
             (false, _) => true,
-            (true, false) => self.lsdb.links_of(id, now).all(|(to, _)| to == me),
+            (true, false) => self.lsdb.links_of(id).all(|(to, _)| to == me),
             (true, true) => {
-                let free = self.own.adverts.values().all(|advert| advert.acts > now);
-                let newcomer = self.lsdb.links_of(id, now).all(|(to, acts)| to == me || !acts);
+                let free = self.own.adverts.values().all(|advert| advert.acts > self.lsdb.acted());
+                let newcomer = self.lsdb.links_of(id).all(|(to, acts)| to == me || !acts);
                 !self.paths.contains_key(id) && (free || newcomer)
             }
         }

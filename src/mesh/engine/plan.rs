@@ -1,12 +1,14 @@
 //! From paths to what tunnel and system shall be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::super::ids::{NodeId, host_prefix};
 use super::super::io::{DesiredPeer, DesiredSystem, DesiredTunnel, Output};
+use super::super::path::Crossings;
 use super::Engine;
 
 /// WireGuard's persistent keepalive towards nodes that this node seeks, in seconds: less than the 30 s after which home
@@ -54,7 +56,8 @@ impl Engine {
         }
         let mut peers: Vec<DesiredPeer> = peers.into_values().collect();
         peers.sort_by_key(|peer| peer.public_key);
-        let desired = DesiredTunnel { peers, forward: self.standing.is_gateway(&self.id) };
+        let forward = self.standing.is_gateway(&self.id);
+        let desired = DesiredTunnel { peers, forward, crossings: forward.then(|| self.crossings()).flatten() };
         if self.tunnel.as_ref() != Some(&desired) {
             self.tunnel = Some(desired.clone());
             // Before anything that was decided to be sent: a datagram may need the peer that this makes.
@@ -63,20 +66,46 @@ impl Engine {
         }
     }
 
+    /// How packets cross this node while paths change.
+    fn crossings(&self) -> Option<Arc<Crossings>> {
+        if self.past.is_empty() && self.coming.is_empty() {
+            return None;
+        }
+        let past = self.past.iter().map(|(_, graph, paths)| (graph, paths));
+        let coming = self.coming.iter().map(|(graph, paths)| (graph, paths));
+        let plans: Vec<_> = std::iter::once((&self.graph, &self.paths)).chain(coming).chain(past).collect();
+        let ids = plans.iter().flat_map(|(graph, _)| graph.ids()).collect::<BTreeSet<&NodeId>>();
+        let nodes = ids.into_iter().filter_map(|id| {
+            let about = self.lsdb.about(id)?;
+            Some((*id, about.wg_key, &about.addresses[..]))
+        });
+        Crossings::new(&self.id, &plans, nodes).map(Arc::new)
+    }
+
     /// The neighbour that packets for `id` go to, and further ones that packets from it may come from.
-    pub(super) fn owners(&self, id: &NodeId) -> (Option<NodeId>, Vec<NodeId>) {
+    pub(super) fn owners(&self, id: &NodeId) -> (Option<NodeId>, BTreeSet<NodeId>) {
         let routed = self.paths.get(id).map(|route| route.next);
-        let coming = self.coming.as_ref().and_then(|paths| paths.get(id)).map(|route| route.next);
+        let coming = self.coming.iter().map(|(_, paths)| paths);
+        let past = self.past.iter().map(|(_, _, paths)| paths);
+        let mut accept: BTreeSet<NodeId> =
+            coming.chain(past).filter_map(|paths| paths.get(id)).map(|route| route.next).collect();
         let direct = self.neighbours.get(id).map(|neighbour| &neighbour.direct);
-        let (owner, mut accept) = match direct {
-            // The gateway path stays beneath: the other end may fall back to it at any moment.
-            Some(direct) if direct.is_active() => (Some(*id), vec![routed, coming]),
-            Some(direct) if direct.is_agreeing() => (routed, vec![coming, Some(*id)]),
-            _ => (routed, vec![coming]),
+        let owner = match direct {
+            Some(direct) if direct.is_active() => {
+                // The gateway path stays beneath: the other end may fall back to it at any moment.
+                accept.extend(routed);
+                Some(*id)
+            }
+            Some(direct) if direct.is_agreeing() => {
+                accept.insert(*id);
+                routed
+            }
+            _ => routed,
         };
-        accept.retain(|also| also.is_some() && *also != owner);
-        accept.dedup();
-        (owner, accept.into_iter().flatten().collect())
+        owner.iter().for_each(|owner| {
+            accept.remove(owner);
+        });
+        (owner, accept)
     }
 
     pub(super) fn plan_system(&mut self) {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::event::Severity;
 use super::super::ids::{NodeId, host_prefix};
-use super::super::path::{ALGORITHM, Paths};
+use super::super::path::{ALGORITHM, Paths, Route};
 use super::super::reach::told;
 use super::super::time::Time;
 use super::super::view::{HealthLine, NodeView, PathKind, View};
@@ -66,11 +66,7 @@ impl Engine {
             path,
             via,
             hops: if switched { 1 } else { route.map_or(0, |route| route.hops) },
-            cost: if switched {
-                direct.map(|n| u64::from(n.link.cost.measured()))
-            } else {
-                route.map(|route| route.cost)
-            },
+            cost: if switched { direct.map(|n| u64::from(n.link.cost.measured())) } else { route.map(Route::cost) },
             endpoint: report.and_then(|report| report.endpoint),
             handshake_age: report.and_then(|report| report.handshake_age),
             rtt: direct.and_then(|neighbour| neighbour.link.cost.rtt()),
@@ -115,13 +111,13 @@ impl Engine {
             .filter(|(first, _)| **first != route.next && (**first == id || self.standing.is_gateway(first)))
             .filter_map(|(first, (edge, paths))| match paths.get(&id) {
                 _ if *first == id => Some((*edge, *first)),
-                Some(rest) if rest.next != self.id => Some((edge + rest.cost, *first)),
+                Some(rest) if rest.next != self.id => Some((edge + rest.cost(), *first)),
                 _ => None,
             })
             .min();
         let chosen = match path {
-            PathKind::Direct => format!("link of cost {}", route.cost),
-            _ => format!("{} hops through {} of cost {}", route.hops, self.name_of(&route.next), route.cost),
+            PathKind::Direct => format!("link of cost {}", route.cost()),
+            _ => format!("{} hops through {} of cost {}", route.hops, self.name_of(&route.next), route.cost()),
         };
         match runner_up {
             Some((cost, first)) if first == id => format!("{chosen}; its own link would cost {cost}"),

@@ -46,7 +46,8 @@ impl Engine {
         if let Some(next) = neighbour.outbox.next() {
             self.timers.set(Timer::Retransmit(id), next);
         }
-        let carried = due.iter().filter_map(|key| self.lsdb.by_hash(*key)).map(|stored| stored.carried(now)).collect();
+        let carried =
+            due.iter().filter_map(|key| self.lsdb.by_hash(*key)).map(|stored| self.lsdb.carried(stored, now)).collect();
         let Some(to) = self.transport(now, &id) else { return };
         self.send_items(carried, &id, to);
     }
@@ -224,7 +225,11 @@ impl Engine {
 
     /// A neighbour asks for items.
     pub(in super::super) fn receive_request(&mut self, now: Time, id: NodeId, keys: &[u64], to: Destination) {
-        let items = keys.iter().filter_map(|key| self.lsdb.by_hash(*key)).map(|stored| stored.carried(now)).collect();
+        let items = keys
+            .iter()
+            .filter_map(|key| self.lsdb.by_hash(*key))
+            .map(|stored| self.lsdb.carried(stored, now))
+            .collect();
         self.send_items(items, &id, to);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use petgraph::algo::dijkstra;
-use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::graph::{DiGraph, NodeIndex, UnGraph};
 use petgraph::visit::EdgeRef;
 use sha2::{Digest, Sha256};
 
@@ -32,18 +32,25 @@ pub struct Graph {
 pub struct Route {
     /// The first node on the way: the destination itself when they are neighbours.
     pub next: NodeId,
-    /// Sum of the costs.
-    pub cost: u64,
+    /// Sum of the edges' weights.
+    pub distance: u128,
     /// Number of edges.
     pub hops: u32,
+}
+
+impl Route {
+    /// Sum of the costs.
+    pub fn cost(&self) -> u64 {
+        u64::try_from(self.distance >> COST_SHIFT).unwrap_or(u64::MAX)
+    }
 }
 
 /// Shortest paths from one node to all others it reaches.
 pub type Paths = BTreeMap<NodeId, Route>;
 
 impl Graph {
-    /// The graph that acts at `now` or, with `settled`, once all holds have run out.
-    pub fn new(lsdb: &Lsdb, standing: &Standing, now: Time, settled: bool) -> Self {
+    /// The graph that acts at that time, by what is known now.
+    pub fn new(lsdb: &Lsdb, standing: &Standing, at: Time) -> Self {
         let ids: Vec<NodeId> = standing.admitted.iter().copied().collect();
         let gateway: Vec<bool> = ids.iter().map(|id| standing.is_gateway(id)).collect();
         let index = |short: &ShortId| {
@@ -51,7 +58,7 @@ impl Graph {
             ids.get(at).filter(|id| ShortId::from(*id) == *short).map(|_| at)
         };
         let mut adverts: BTreeMap<(usize, usize), u32> = BTreeMap::new();
-        for (from, to, cost) in lsdb.links(now, settled) {
+        for (from, to, cost) in lsdb.links(at) {
             let (Ok(from), Some(to)) = (ids.binary_search(&from), index(&to)) else { continue };
             adverts.insert((from, to), cost);
         }
@@ -95,10 +102,40 @@ impl Graph {
             let Some(before) = before.min() else { continue };
             let (next, hops) = if before == start { (node, 0) } else { first[before.index()].unwrap_or((node, 0)) };
             first[node] = Some((next, hops + 1));
-            let cost = u64::try_from(distance >> COST_SHIFT).unwrap_or(u64::MAX);
-            paths.insert(self.ids[node], Route { next: self.ids[next], cost, hops: hops + 1 });
+            paths.insert(self.ids[node], Route { next: self.ids[next], distance, hops: hops + 1 });
         }
         paths
+    }
+
+    /// All nodes, sorted.
+    pub fn ids(&self) -> &[NodeId] {
+        &self.ids
+    }
+
+    /// The nodes that forward.
+    pub fn gateways(&self) -> impl Iterator<Item = NodeId> {
+        self.ids.iter().zip(&self.gateway).filter(|(_, gateway)| **gateway).map(|(id, _)| *id)
+    }
+
+    /// Every edge: its ends and its weight.
+    pub fn edges(&self) -> impl Iterator<Item = (NodeId, NodeId, u128)> {
+        self.edges.iter().map(|(a, b, weight)| (self.ids[*a], self.ids[*b], *weight))
+    }
+
+    /// The distances from a gateway to all gateways.
+    pub fn distances_between_gateways(&self, from: &NodeId) -> Vec<(NodeId, u128)> {
+        let Ok(start) = self.ids.binary_search(from) else { return Vec::new() };
+        let edges = self.edges.iter().filter(|(a, b, _)| self.gateway[*a] && self.gateway[*b]);
+        let edges = edges.map(|(a, b, weight)| (NodeIndex::new(*a), NodeIndex::new(*b), *weight));
+        let mut graph: UnGraph<(), u128, u32> = UnGraph::from_edges(edges);
+        while graph.node_count() <= start {
+            graph.add_node(());
+        }
+        let distances = dijkstra(&graph, NodeIndex::new(start), None, |edge| *edge.weight());
+        let mut distances: Vec<(NodeId, u128)> =
+            distances.into_iter().map(|(node, distance)| (self.ids[node.index()], distance)).collect();
+        distances.sort_unstable();
+        distances
     }
 
     /// The cost of the edge between two nodes, if it counts.

@@ -7,9 +7,13 @@
 //! * the weight of an edge is the larger of its two costs, and below it a hash of the edge, in integers: so the shortest
 //!   path between two nodes is *unique*, hence the same in both directions and on every node;
 //! * the path is a pure function of the effective LSDB. Hysteresis lives in the adverts (`link/`), never here.
+//!
+//! While nodes move from one path to the next, `crossing` keeps each packet on the path on which it set out.
 
+mod crossing;
 mod graph;
 #[cfg(test)]
 mod tests;
 
+pub use crossing::Crossings;
 pub use graph::{ALGORITHM, Graph, Paths, Route};

@@ -170,7 +170,7 @@ impl Engine {
         }
         let token = state.token;
         let Some(own) = self.lsdb.get(&Key::Node(self.id(), 0)) else { return };
-        let join = Join { challenge, token, digest: self.lsdb.digest(), item: own.carried(now) };
+        let join = Join { challenge, token, digest: self.lsdb.digest(), item: self.lsdb.carried(own, now) };
         let port = self.config.static_peers[index].admin_port;
         self.count("joins_sent");
         self.send_to_anyone(&Message::Join(join), Destination::Underlay(SocketAddr::new(address, port)));
@@ -210,7 +210,7 @@ impl Engine {
                 .take(5)
                 .collect(),
             observed: address,
-            item: own.carried(now),
+            item: self.lsdb.carried(own, now),
         };
         self.count("joins_answered");
         self.send(&Message::JoinReply(reply), &from, Destination::Underlay(address));

@@ -54,8 +54,22 @@ pub enum Insert {
     Refused,
 }
 
+/// Changes on hold that are due within so short a time after each other act together ...
+const STEP_GAP: Duration = Duration::from_millis(100);
+/// ... as long as the last acts no later than this after the first.
+const STEP: Duration = Duration::from_millis(500);
+
 /// Key hash and content hash of one item, for reconciliation.
 pub type Summary = (u64, u64);
+
+/// Changes on hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// When the next of them act.
+    pub next: Option<Time>,
+    /// When each of them would act by itself.
+    pub acts: BTreeSet<Time>,
+}
 
 /// The newest item of each key.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +81,8 @@ pub struct Lsdb {
     nodes: usize,
     /// Items of which a change is (or lately was) on hold.
     holding: BTreeSet<Key>,
+    /// What acts later than this has not acted yet.
+    acted: Time,
 }
 
 impl Stored {
@@ -74,15 +90,6 @@ impl Stored {
     pub fn age(&self, now: Time) -> Duration {
         let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).saturating_sub(self.born);
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
-    }
-
-    /// The item with what is to travel beside it.
-    pub fn carried(&self, now: Time) -> Carried {
-        let left = |acts: &Time| u16::try_from(acts.since(now).as_millis()).unwrap_or(u16::MAX);
-        let holds: Vec<u16> = self.acts.iter().map(left).collect();
-        let holds = if holds.iter().all(|hold| *hold == 0) { Vec::new() } else { holds };
-        let age = u32::try_from(self.age(now).as_secs()).unwrap_or(u32::MAX);
-        Carried { bytes: self.item.bytes().to_vec(), age, holds }
     }
 
     /// The record, when the item is one.
@@ -136,7 +143,7 @@ impl Lsdb {
             _ => 0,
         };
         let acts = match holds.len() == links && holds.iter().any(|hold| *hold > 0) {
-            true => holds.iter().map(|hold| now + Duration::from_millis(u64::from((*hold).min(2_000)))).collect(),
+            true => holds.iter().map(|hold| acts_at(*hold, now)).collect(),
             false => Vec::new(),
         };
         self.put(key, Stored { item, born, acts });
@@ -230,13 +237,31 @@ impl Lsdb {
         gone
     }
 
-    /// When the next pending change acts.
-    pub fn next_act(&mut self, now: Time) -> Option<Time> {
-        let items = &self.items;
-        let pending =
-            |key: &Key| items.get(key).into_iter().flat_map(|stored| &stored.acts).filter(|acts| **acts > now);
+    /// Lets everything act that is due; gives when the rest acts.
+    ///
+    /// Changes that are due within moments of each other, by their own holds, act together: nodes count down with small
+    /// errors, and each would otherwise see them in an order of its own.
+    pub fn advance(&mut self, now: Time) -> Pending {
+        let mut acts = self.pending();
+        let mut next = step_end(&acts);
+        while let Some(end) = next.filter(|end| *end <= now) {
+            self.acted = end;
+            acts = acts.split_off(&(end + Duration::from_micros(1)));
+            next = step_end(&acts);
+        }
+        Pending { next, acts }
+    }
+
+    fn pending(&mut self) -> BTreeSet<Time> {
+        let (items, acted) = (&self.items, self.acted);
+        let pending = |key: &Key| items.get(key).into_iter().flat_map(|stored| &stored.acts).filter(|a| **a > acted);
         self.holding.retain(|key| pending(key).next().is_some());
-        self.holding.iter().flat_map(pending).min().copied()
+        self.holding.iter().flat_map(pending).copied().collect()
+    }
+
+    /// The time by which the database is to be read: what acts later than this has not acted yet.
+    pub fn acted(&self) -> Time {
+        self.acted
     }
 
     /// One number that is equal on two nodes exactly when (with overwhelming probability) they store the same.
@@ -257,6 +282,23 @@ impl Lsdb {
     /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// An item with what is to travel beside it.
+    pub fn carried(&self, stored: &Stored, now: Time) -> Carried {
+        let holds: Vec<u16> = stored.acts.iter().map(|acts| self.hold_left(*acts, now)).collect();
+        let holds = if holds.iter().all(|hold| *hold == 0) { Vec::new() } else { holds };
+        let age = u32::try_from(stored.age(now).as_secs()).unwrap_or(u32::MAX);
+        Carried { bytes: stored.item.bytes().to_vec(), age, holds }
+    }
+
+    /// The rest of the hold of a change that acts at that time, in milliseconds. What is due and waits for others to act
+    /// with it still has the shortest hold there is.
+    pub fn hold_left(&self, acts: Time, now: Time) -> u16 {
+        match acts > self.acted {
+            true => u16::try_from(acts.since(now).as_millis()).unwrap_or(u16::MAX).max(1),
+            false => 0,
+        }
     }
 
     /// Summaries of all items whose key falls into `bucket`, sorted by key hash.
@@ -326,29 +368,47 @@ impl Lsdb {
         })
     }
 
-    /// Every advertised link that counts at `now` (or, with `settled`, once all holds have run out): from, to, cost.
-    pub fn links(&self, now: Time, settled: bool) -> impl Iterator<Item = (NodeId, ShortId, u32)> {
+    /// Every advertised link that counts at that time, by what is known now: from, to, cost.
+    pub fn links(&self, at: Time) -> impl Iterator<Item = (NodeId, ShortId, u32)> {
         let mut start = None;
         self.fragments().flat_map(move |(id, stored)| {
             let record = stored.record().filter(|record| is_current(record, &mut start));
             let links = record.map_or(&[][..], |record| &record.links);
-            links.iter().enumerate().filter_map(move |(index, link)| {
-                let cost = if settled { Some(link.cost) } else { stored.effective(index, link, now) };
-                Some((id, link.to, cost?))
-            })
+            links
+                .iter()
+                .enumerate()
+                .filter_map(move |(index, link)| Some((id, link.to, stored.effective(index, link, at)?)))
         })
     }
 
-    /// Every link that `from` advertises, and whether it acts at `now`.
-    pub fn links_of(&self, from: &NodeId, now: Time) -> impl Iterator<Item = (ShortId, bool)> {
+    /// Every link that `from` advertises, and whether it acts already.
+    pub fn links_of(&self, from: &NodeId) -> impl Iterator<Item = (ShortId, bool)> {
         let mut start = None;
         let fragments = self.items.range(Key::Node(*from, 0)..=Key::Node(*from, u8::MAX));
         let records = fragments.filter_map(|(_, stored)| Some((stored, stored.record()?)));
         records.filter(move |(_, record)| is_current(record, &mut start)).flat_map(move |(stored, record)| {
             let links = record.links.iter().enumerate();
-            links.map(move |(index, link)| (link.to, stored.effective(index, link, now).is_some()))
+            links.map(move |(index, link)| (link.to, stored.effective(index, link, self.acted).is_some()))
         })
     }
+}
+
+/// When the first of these act together: each within [`STEP_GAP`] of the one before, all within [`STEP`].
+fn step_end(acts: &BTreeSet<Time>) -> Option<Time> {
+    let first = *acts.first()?;
+    let mut end = first;
+    for at in acts {
+        if at.since(end) > STEP_GAP || at.since(first) > STEP {
+            break;
+        }
+        end = *at;
+    }
+    Some(end)
+}
+
+/// When a change with this hold (milliseconds) acts; one without hold has acted.
+fn acts_at(hold: u16, now: Time) -> Time {
+    if hold == 0 { Time::ZERO } else { now + Duration::from_millis(u64::from(hold.min(2_000))) }
 }
 
 /// Whether a fragment belongs to the same start of its node as the first fragment, which comes before it.

@@ -9,7 +9,7 @@ use crate::mesh::time::Time;
 use crate::mesh::view::{NodeView, PathKind, View};
 use crate::sim::queue::Queue;
 use crate::sim::traffic::{ANSWER_WITHIN, Losses, Ping};
-use crate::sim::world::World;
+use crate::sim::world::{Hosts, World};
 
 /// Interval of the pings and looks of an expectation that is being held.
 const HOLD_EVERY: Duration = Duration::from_secs(1);
@@ -41,9 +41,9 @@ impl Outcome {
     }
 }
 
-/// Runs a scenario to its end or to the first broken invariant. `kernel`: see [`World::new`].
-pub fn run(scenario: &Scenario, seed: u64, kernel: bool) -> Outcome {
-    let mut runner = Runner::new(scenario, seed, kernel);
+/// Runs a scenario to its end or to the first broken invariant.
+pub fn run(scenario: &Scenario, seed: u64, hosts: Hosts) -> Outcome {
+    let mut runner = Runner::new(scenario, seed, hosts);
     let end = time(scenario.duration);
     while let Some(at) = runner.agenda.next_time().filter(|at| *at <= end) {
         runner.world.run_until(at);
@@ -102,8 +102,8 @@ struct Progress {
 }
 
 impl<'a> Runner<'a> {
-    fn new(scenario: &'a Scenario, seed: u64, kernel: bool) -> Self {
-        let world = World::new(scenario, seed, kernel);
+    fn new(scenario: &'a Scenario, seed: u64, hosts: Hosts) -> Self {
+        let world = World::new(scenario, seed, hosts);
         let mut agenda = Queue::new();
         for (number, node) in scenario.nodes.values().enumerate() {
             if let Some(start) = node.start {

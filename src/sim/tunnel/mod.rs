@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -21,6 +22,7 @@ use rand_core::RngCore;
 
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredTunnel, PeerReport, TunnelReport};
+use crate::mesh::path::Crossings;
 use crate::mesh::time::Time;
 use allowed::AllowedIps;
 use session::{REKEY_AFTER, Session};
@@ -49,10 +51,8 @@ const QUEUE: usize = 8;
 pub(super) enum Act {
     /// Send this on the underlay, from the WireGuard port.
     Transmit(SocketAddr, Message),
-    /// A packet came out of the tunnel, from this peer, and passed the source check.
+    /// A packet came out of the tunnel, from this peer. Its source is still to be checked.
     Receive(usize, Packet),
-    /// A packet failed the source check.
-    Foreign(Packet),
     /// A handshake is complete.
     Connected,
 }
@@ -66,6 +66,7 @@ pub(super) struct VirtualTunnel {
     indexes: BTreeMap<u32, usize>,
     allowed: AllowedIps,
     forward: bool,
+    crossings: Option<Arc<Crossings>>,
     grace: bool,
     /// Offset of the wall clock that handshakes are stamped with, microseconds. Sampled when the device is made.
     wall_offset: i64,
@@ -120,6 +121,7 @@ impl VirtualTunnel {
             indexes: BTreeMap::new(),
             allowed: AllowedIps::default(),
             forward: false,
+            crossings: None,
             grace,
             wall_offset,
             last_stamp: 0,
@@ -132,6 +134,29 @@ impl VirtualTunnel {
     /// The peer that packets for this address go to.
     pub(super) fn next_hop(&self, address: IpAddr) -> Option<usize> {
         self.allowed.owner(address)
+    }
+
+    /// Whether a packet that ends here and came from this peer passes the source check.
+    pub(super) fn accepts(&self, now: Time, packet: &Packet, peer: usize) -> bool {
+        self.allowed.accepts(now, packet.src, peer, self.grace)
+    }
+
+    /// The peer that a packet on its way through, which came from `peer`, goes on to; `None` when it fails the source
+    /// check or leads nowhere.
+    pub(super) fn way_on(&self, packet: &Packet, peer: usize) -> Option<usize> {
+        let number = |key: WgPublicKey| self.keys.iter().position(|known| *known == key);
+        let crossing = || {
+            let crossings = self.crossings.as_ref().filter(|_| self.grace)?;
+            number(crossings.way(&self.keys[peer], packet.src, packet.dst)?)
+        };
+        let owned = || self.allowed.owner(packet.dst).filter(|_| self.allowed.owner(packet.src) == Some(peer));
+        crossing().or_else(owned).filter(|next| *next != peer)
+    }
+
+    /// Sends a packet on to that peer.
+    pub(super) fn pass_on(&mut self, now: Time, packet: Packet, peer: usize, acts: &mut Vec<Act>) {
+        self.send_to(now, peer, Some(packet), acts);
+        self.note_deadline(peer);
     }
 
     /// Whether packets from one peer to another are passed on.
@@ -150,6 +175,7 @@ impl VirtualTunnel {
             self.indexes.retain(|_, owner| *owner != peer);
         }
         self.forward = desired.forward;
+        self.crossings.clone_from(&desired.crossings);
         let of = |nets: &[IpNet], peer: usize| nets.iter().map(|net| (*net, peer)).collect::<Vec<_>>();
         let prefixes = wanted.iter().flat_map(|(peer, want)| of(&want.allowed, *peer)).collect();
         let announced = wanted.iter().flat_map(|(peer, want)| of(&want.accept, *peer)).collect();
@@ -214,8 +240,7 @@ impl VirtualTunnel {
                     if packet.is_data() {
                         state.data_packets += 1;
                     }
-                    let passes = self.allowed.accepts(now, packet.src, peer, self.grace);
-                    acts.push(if passes { Act::Receive(peer, packet) } else { Act::Foreign(packet) });
+                    acts.push(Act::Receive(peer, packet));
                 }
                 self.note_deadline(peer);
             }

@@ -40,7 +40,7 @@ fn peer(node: usize, allowed: &[usize]) -> DesiredPeer {
 }
 
 fn desired(peers: Vec<DesiredPeer>) -> DesiredTunnel {
-    DesiredTunnel { peers, forward: true }
+    DesiredTunnel { peers, forward: true, crossings: None }
 }
 
 fn ping(from: usize, to: usize) -> Packet {
@@ -60,8 +60,8 @@ fn settle(now: Time, devices: &mut [VirtualTunnel], from: usize, acts: Vec<Act>)
                 devices[to].receive(now, place(at), message, &mut acts);
                 todo.extend(acts.into_iter().map(|act| (to, act)));
             }
-            Act::Receive(peer, _) => out.push((at, peer)),
-            Act::Foreign(_) => foreign.push(at),
+            Act::Receive(peer, packet) if devices[at].accepts(now, &packet, peer) => out.push((at, peer)),
+            Act::Receive(..) => foreign.push(at),
             Act::Connected => {}
         }
     }

@@ -29,6 +29,7 @@ impl DataPlane {
     /// foreign ones stay.
     pub(super) fn set(&mut self, desired: &DesiredTunnel, now: Instant, ports: &mut dyn Ports) {
         self.forward = desired.forward;
+        self.crossings.clone_from(&desired.crossings);
         self.mesh_prefixes.clear();
         let mut links: HashMap<Ipv6Addr, PeerSlot> = HashMap::new();
         let mut fresh = Vec::with_capacity(desired.peers.len());

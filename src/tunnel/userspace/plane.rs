@@ -7,8 +7,8 @@
 //!             v                                      v
 //!     longest prefix of the             peer by receiver index, opened
 //!     destination: which peer?                       |
-//!             |                          longest prefix of the source:
-//!             |                          is it this peer's?
+//!             |                          longest prefix of the source: is it this
+//!             |                          peer's? (or a path while paths change)
 //!             |                                      |
 //!             |                 own address: control callback or TUN
 //!             |                 another peer's: hop limit, then sealed again
@@ -37,6 +37,7 @@ use super::peer::{SCRATCH, Traffic};
 use super::peers::{PeerSlot, Peers};
 use super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
+use crate::mesh::path::Crossings;
 use crate::tunnel::ControlDatagram;
 
 /// Who this node is in the tunnel.
@@ -75,6 +76,7 @@ pub(super) struct DataPlane {
     /// Prefixes that the mesh gave to peers by its last desired state: they win over what a person says.
     pub(super) mesh_prefixes: HashMap<IpNet, WgPublicKey>,
     pub(super) forward: bool,
+    pub(super) crossings: Option<Arc<Crossings>>,
     pub(super) limiter: Arc<RateLimiter>,
     load: HandshakeLoad,
     errors: Budget,
@@ -106,6 +108,7 @@ impl DataPlane {
             allowed: AllowedIps::default(),
             mesh_prefixes: HashMap::new(),
             forward: false,
+            crossings: None,
             load: HandshakeLoad::new(now),
             errors: Budget::new(now),
             drops: Drops::default(),
@@ -216,12 +219,19 @@ impl DataPlane {
             self.drops.undeliverable += 1;
             return;
         };
-        if !self.is_source_of(from, header.source, now) {
+        let packet = &buffer[..header.length];
+        let is_own = self.own.addresses.contains(&header.destination);
+        if !is_own && let Some(to) = self.crossing(from, &header) {
+            return self.pass_on(from, to, buffer, &header, now, ports);
+        }
+        let to = self.allowed.lookup(header.destination).map(|owner| owner.slot);
+        let ends_here = is_own || to.is_none();
+        // A packet on its way through that no path leads here could go round and round: no tolerance for it.
+        if !self.is_source_of(from, header.source, ends_here.then_some(now)) {
             self.drops.source += 1;
             return;
         }
-        let packet = &buffer[..header.length];
-        if self.own.addresses.contains(&header.destination) {
+        if is_own {
             let to_control = header.destination == IpAddr::V6(self.own.link)
                 && udp6_port(packet, &header) == Some(self.own.control_port);
             if to_control {
@@ -231,22 +241,28 @@ impl DataPlane {
             }
             return;
         }
-        match self.allowed.lookup(header.destination) {
+        match to {
             None => self.deliver(from, packet, ports),
-            Some(owner) if owner.slot != from && self.forward => {
-                self.pass_on(from, owner.slot, buffer, &header, now, ports);
-            }
+            Some(to) if to != from && self.forward => self.pass_on(from, to, buffer, &header, now, ports),
             Some(_) => self.drops.not_forwarded += 1,
         }
     }
 
+    /// The peer that a packet goes on to by the mesh's paths, while they change.
+    fn crossing(&self, from: PeerSlot, header: &Header) -> Option<PeerSlot> {
+        let crossings = self.crossings.as_ref().filter(|_| self.forward)?;
+        let from = self.peers.get(from).filter(|peer| peer.by_mesh)?;
+        self.peers.by_key(&crossings.way(&from.key, header.source, header.destination)?)
+    }
+
     /// Whether WireGuard's source check lets `source` come from this peer: the longest prefix over the whole device
-    /// is its own, or it may use that prefix for the time of a move.
-    fn is_source_of(&self, slot: PeerSlot, source: IpAddr, now: Instant) -> bool {
+    /// is its own, or at `now` it may use that prefix for the time of a move.
+    fn is_source_of(&self, slot: PeerSlot, source: IpAddr, now: Option<Instant>) -> bool {
         let owner = self.allowed.lookup(source);
         if owner.is_some_and(|owner| owner.slot == slot) {
             return true;
         }
+        let Some(now) = now else { return false };
         let length = owner.map_or(0, |owner| owner.length);
         self.peers.get(slot).is_some_and(|peer| peer.accepts(source, length, now))
     }

@@ -120,7 +120,7 @@ impl World {
 
     fn set(&mut self, node: usize, peers: Vec<DesiredPeer>, forward: bool) {
         let node = &mut self.nodes[node];
-        node.plane.set(&DesiredTunnel { peers, forward }, self.now, &mut node.out);
+        node.plane.set(&DesiredTunnel { peers, forward, crossings: None }, self.now, &mut node.out);
     }
 
     fn wg_set(&mut self, node: usize, lines: &str) {
