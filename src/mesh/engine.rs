@@ -15,6 +15,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +30,7 @@ use super::io::{
 use super::link::LinkChange;
 use super::path::{Graph, Paths};
 use super::reach::StaticState;
-use super::record::{Body, Forget, Lsdb, REFRESH, Signer};
+use super::record::{Body, CheckSignature, Forget, Lsdb, REFRESH, Signer, Strict, Verifier};
 use super::time::Time;
 use super::timer::{Timer, Timers};
 use super::trust::{Standing, votes_to_cast};
@@ -81,6 +82,7 @@ const DIRECT_OFF: usize = 16;
 pub struct Engine {
     pub(super) config: MeshConfig,
     pub(super) network: NetworkId,
+    pub(super) verifier: Verifier,
     pub(super) signer: Signer,
     id: NodeId,
     wg_public: WgPublicKey,
@@ -160,6 +162,7 @@ impl Engine {
         let mut engine = Self {
             sealer: Sealer::new(config.key.clone(), id, identity.epoch),
             network,
+            verifier: Verifier::new(network, Arc::new(Strict)),
             signer,
             id,
             wg_public: identity.wg_public,
@@ -219,6 +222,12 @@ impl Engine {
         }
         engine.settle(now);
         engine
+    }
+
+    /// Lets another check signatures: one that remembers what it checked, where many engines of one process hear the same.
+    pub fn checking_by(mut self, check: Arc<dyn CheckSignature>) -> Self {
+        self.verifier = Verifier::new(self.network, check);
+        self
     }
 
     /// This node's identity.
@@ -612,11 +621,11 @@ impl Engine {
             Some(at) => self.timers.set(Timer::Hold, at),
             None => self.timers.stop(Timer::Hold),
         }
-        let graph = Graph::new(&self.lsdb, &self.standing, self.lsdb.acted());
-        let last = pending.acts.last().into_iter().filter(|_| pending.acts.len() > FORESEEN);
-        let graphs = pending.acts.iter().take(FORESEEN).chain(last);
-        let graphs = graphs.map(|at| Graph::new(&self.lsdb, &self.standing, *at));
-        let mut graphs: Vec<Graph> = graphs.collect();
+        let last = pending.acts.last().filter(|_| pending.acts.len() > FORESEEN);
+        let coming = pending.acts.iter().take(FORESEEN).chain(last).copied();
+        let times: Vec<Time> = std::iter::once(self.lsdb.acted()).chain(coming).collect();
+        let mut graphs = Graph::at(&self.lsdb, &self.standing, &times);
+        let graph = graphs.remove(0);
         graphs.dedup();
         let known = std::mem::take(&mut self.coming);
         let same = known.iter().map(|(graph, _)| graph).eq(&graphs);

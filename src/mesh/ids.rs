@@ -1,5 +1,6 @@
 //! Who is who: identities, WireGuard keys, link addresses, names.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A node's identity: its Ed25519 verifying key (32 bytes). Everything a node says of itself is signed by it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub [u8; 32]);
 
 impl NodeId {
@@ -36,6 +37,37 @@ impl NodeId {
     }
 }
 
+/// The order of the bytes. Keys differ in their first bytes, so one comparison of words decides nearly always: maps by
+/// identity are what the engine does most.
+fn by_bytes(a: &[u8; 32], b: &[u8; 32]) -> Ordering {
+    let first = |key: &[u8; 32]| u64::from_be_bytes([key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7]]);
+    first(a).cmp(&first(b)).then_with(|| a.cmp(b))
+}
+
+impl Ord for NodeId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        by_bytes(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for NodeId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for WgPublicKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        by_bytes(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for WgPublicKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Debug for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NodeId({})", self.short())
@@ -49,7 +81,7 @@ impl fmt::Display for NodeId {
 }
 
 /// A WireGuard public key (X25519, 32 bytes); shown in base64 as `wg` does.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WgPublicKey(pub [u8; 32]);
 
 impl fmt::Debug for WgPublicKey {

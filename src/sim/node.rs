@@ -1,12 +1,14 @@
 //! One machine: an engine when its daemon runs, its virtual device, its disk, its clocks.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
+use super::signatures::Signatures;
 use super::tunnel::VirtualTunnel;
 use crate::mesh::config::MeshConfig;
 use crate::mesh::engine::{Engine, Identity};
@@ -74,7 +76,7 @@ impl Machine {
     }
 
     /// Starts the daemon. `keys` holds every node's WireGuard key by number.
-    pub(super) fn start(&mut self, now: Time, own: usize, keys: Vec<WgPublicKey>, grace: bool) {
+    pub(super) fn start(&mut self, now: Time, own: usize, keys: Vec<WgPublicKey>, grace: bool, check: Arc<Signatures>) {
         self.starts += 1;
         let start = self.starts.to_le_bytes();
         let draw = hash(&[b"clock", &self.seed, &start]);
@@ -84,7 +86,8 @@ impl Machine {
             Identity { seed: hash(&[b"identity", &self.seed]), wg_public: self.key, epoch: self.disk.next_epoch() };
         let engine_seed = hash(&[b"engine", &self.seed, &start]);
         let engine_now = Time::from_micros(now.as_micros() + ahead);
-        let engine = Engine::new(self.config.clone(), identity, self.disk.saved(), engine_seed, engine_now);
+        let engine =
+            Engine::new(self.config.clone(), identity, self.disk.saved(), engine_seed, engine_now).checking_by(check);
         let rng = ChaCha8Rng::from_seed(hash(&[b"tunnel", &self.seed, &start]));
         let tunnel = VirtualTunnel::new(own, keys, grace, WALL + self.clock, rng);
         self.daemon = Some(Daemon {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -16,6 +17,7 @@ use super::network::{Arrival, Step, Underlay};
 use super::node::{Machine, Port};
 use super::queue::Queue;
 use super::scenario::Scenario;
+use super::signatures::Signatures;
 use super::traffic::{Ping, Pings};
 use super::tunnel::{Act, Message, Packet, Payload, TTL, bare_size};
 use crate::mesh::ids::WgPublicKey;
@@ -57,6 +59,7 @@ pub struct World {
     keys: Vec<WgPublicKey>,
     host_names: BTreeMap<String, usize>,
     hosts: Hosts,
+    signatures: Arc<Signatures>,
     at_this_moment: u32,
     acts: Vec<Act>,
 }
@@ -127,6 +130,7 @@ impl World {
             keys,
             host_names,
             hosts,
+            signatures: Arc::default(),
             at_this_moment: 0,
             acts: Vec::new(),
         }
@@ -315,7 +319,7 @@ impl World {
         if self.machines[node].daemon.is_some() {
             return;
         }
-        self.machines[node].start(self.now, node, self.keys.clone(), !self.hosts.kernel);
+        self.machines[node].start(self.now, node, self.keys.clone(), !self.hosts.kernel, Arc::clone(&self.signatures));
         let machine = &self.machines[node];
         self.journal.write(self.now, &machine.name, format!("starts for the {}. time", machine.starts));
         let start = machine.starts;

@@ -74,7 +74,7 @@ impl Engine {
     pub(in super::super) fn heard_own_item(&mut self, now: Time, item: &Item) -> Insert {
         let Some(stored) = self.lsdb.get(&item.key()) else {
             // From a former life: a vote or a fragment that this start does not know. Votes are ours for ever.
-            if !item.is_signed(&self.network) {
+            if !item.is_signed(&self.verifier) {
                 return Insert::Refused;
             }
             if matches!(item.body(), Body::Node(_)) {
@@ -90,7 +90,7 @@ impl Engine {
         if stored.item.order() > item.order() {
             return Insert::Old;
         }
-        if !item.is_signed(&self.network) {
+        if !item.is_signed(&self.verifier) {
             return Insert::Refused;
         }
         match item.body() {

@@ -123,7 +123,8 @@ impl Engine {
         if self.leaving {
             links.clear();
         }
-        let at_once: BTreeSet<NodeId> = links.keys().filter(|id| self.acts_at_once(id)).copied().collect();
+        let new = links.keys().filter(|id| !self.own.adverts.contains_key(*id));
+        let at_once: BTreeSet<NodeId> = new.filter(|id| self.acts_at_once(id)).copied().collect();
         let mut changed = BTreeSet::new();
         let acted = self.lsdb.acted();
         let adverts = &mut self.own.adverts;

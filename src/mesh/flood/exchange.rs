@@ -126,7 +126,7 @@ impl Engine {
         if !self.lsdb.wants(&item) {
             return self.lsdb.insert(item, age, holds, now);
         }
-        if !item.is_signed(&self.network) {
+        if !item.is_signed(&self.verifier) {
             self.count("items_bad_signature");
             let author = self.name_of(&item.author());
             self.complain(now, &author, format!("refused: an item in the name of {author} that {author} did not sign"));

@@ -1,6 +1,7 @@
 //! The mesh as a graph, searched by petgraph.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use petgraph::algo::dijkstra;
 use petgraph::graph::{DiGraph, NodeIndex, UnGraph};
@@ -8,7 +9,7 @@ use petgraph::visit::EdgeRef;
 use sha2::{Digest, Sha256};
 
 use super::super::ids::NodeId;
-use super::super::record::{Lsdb, ShortId};
+use super::super::record::{LinkAdvert, Lsdb, ShortId, Stored};
 use super::super::time::Time;
 use super::super::trust::Standing;
 
@@ -21,8 +22,8 @@ pub const ALGORITHM: u8 = 1;
 /// The effective graph: admitted nodes, and the edges that both ends advertise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
-    ids: Vec<NodeId>,
-    gateway: Vec<bool>,
+    ids: Arc<[NodeId]>,
+    gateway: Arc<[bool]>,
     /// Ends (lower index first) and weight.
     edges: Vec<(usize, usize, u128)>,
 }
@@ -49,26 +50,41 @@ impl Route {
 pub type Paths = BTreeMap<NodeId, Route>;
 
 impl Graph {
-    /// The graph that acts at that time, by what is known now.
-    pub fn new(lsdb: &Lsdb, standing: &Standing, at: Time) -> Self {
-        let ids: Vec<NodeId> = standing.admitted.iter().copied().collect();
-        let gateway: Vec<bool> = ids.iter().map(|id| standing.is_gateway(id)).collect();
+    /// The graphs that act at those times, by what is known now.
+    pub fn at(lsdb: &Lsdb, standing: &Standing, times: &[Time]) -> Vec<Self> {
+        let ids: Arc<[NodeId]> = standing.admitted.iter().copied().collect();
+        let gateway: Arc<[bool]> = ids.iter().map(|id| standing.is_gateway(id)).collect();
         let index = |short: &ShortId| {
             let at = ids.partition_point(|id| ShortId::from(id) < *short);
             ids.get(at).filter(|id| ShortId::from(*id) == *short).map(|_| at)
         };
-        let mut adverts: BTreeMap<(usize, usize), u32> = BTreeMap::new();
-        for (from, to, cost) in lsdb.links(at) {
-            let (Ok(from), Some(to)) = (ids.binary_search(&from), index(&to)) else { continue };
-            adverts.insert((from, to), cost);
+        let mut adverts = Vec::new();
+        for (id, stored, record) in lsdb.records() {
+            let Ok(from) = ids.binary_search(&id) else { continue };
+            for (number, link) in record.links.iter().enumerate() {
+                adverts.extend(index(&link.to).map(|to| ((from, to), stored, number, link)));
+            }
         }
-        let edges = adverts.iter().filter(|((a, b), _)| a < b && (gateway[*a] || gateway[*b]));
-        let edges = edges.filter_map(|((a, b), cost)| {
-            let back = adverts.get(&(*b, *a))?;
-            Some((*a, *b, weight(*cost.max(back), &ids[*a], &ids[*b])))
+        adverts.sort_by_key(|(ends, ..)| *ends);
+        // Of two adverts of one link the later one counts.
+        adverts.reverse();
+        adverts.dedup_by_key(|(ends, ..)| *ends);
+        adverts.reverse();
+        let both = adverts.iter().filter(|((a, b), ..)| a < b && (gateway[*a] || gateway[*b])).filter_map(|there| {
+            let (a, b) = there.0;
+            let back = adverts.binary_search_by_key(&(b, a), |(ends, ..)| *ends).ok()?;
+            Some((there, &adverts[back]))
         });
-        let edges = edges.collect();
-        Self { ids, gateway, edges }
+        let both: Vec<_> = both.collect();
+        let at = |time: &Time| {
+            let edges = both.iter().filter_map(|(there, back)| {
+                let cost = |advert: &(_, &Stored, usize, &LinkAdvert)| advert.1.effective(advert.2, advert.3, *time);
+                let (a, b) = there.0;
+                Some((a, b, weight(cost(there)?.max(cost(back)?), &ids[a], &ids[b])))
+            });
+            Self { ids: Arc::clone(&ids), gateway: Arc::clone(&gateway), edges: edges.collect() }
+        };
+        times.iter().map(at).collect()
     }
 
     /// Shortest paths from `source`. Only gateways forward, so a leaf is never inside a path.
@@ -114,7 +130,7 @@ impl Graph {
 
     /// The nodes that forward.
     pub fn gateways(&self) -> impl Iterator<Item = NodeId> {
-        self.ids.iter().zip(&self.gateway).filter(|(_, gateway)| **gateway).map(|(id, _)| *id)
+        self.ids.iter().zip(self.gateway.iter()).filter(|(_, gateway)| **gateway).map(|(id, _)| *id)
     }
 
     /// Every edge: its ends and its weight.
@@ -159,7 +175,7 @@ impl Graph {
     /// Equal on two nodes exactly when their graphs are (with overwhelming probability).
     pub fn hash(&self) -> u64 {
         let mut hasher = Sha256::new();
-        for (id, gateway) in self.ids.iter().zip(&self.gateway) {
+        for (id, gateway) in self.ids.iter().zip(self.gateway.iter()) {
             hasher.update(id.0);
             hasher.update([u8::from(*gateway)]);
         }

@@ -80,7 +80,7 @@ impl Mesh {
     }
 
     pub(super) fn graph(&self) -> Graph {
-        Graph::new(&self.lsdb, &self.standing, Time::ZERO)
+        Graph::at(&self.lsdb, &self.standing, &[Time::ZERO]).remove(0)
     }
 }
 
@@ -149,7 +149,7 @@ fn a_change_on_hold_acts_when_the_hold_has_run_out_and_a_loss_at_once() {
     let item = mesh.signers[0].item(Body::Node(record(Version { epoch: 1, seq: 5 }, links)));
     mesh.lsdb.insert(item, Duration::ZERO, &holds, Time::from_secs(10));
     let hops = |mesh: &Mesh, at: Time| {
-        Graph::new(&mesh.lsdb, &mesh.standing, at).paths(&mesh.id(0)).get(&mesh.id(2)).map(|route| route.hops)
+        Graph::at(&mesh.lsdb, &mesh.standing, &[at])[0].paths(&mesh.id(0)).get(&mesh.id(2)).map(|route| route.hops)
     };
     // The other end still says 500, so even then the way through node 1 is shorter; its own cost shows in the edge.
     assert_eq!(hops(&mesh, Time::from_secs(11)), Some(2));

@@ -284,7 +284,7 @@ impl Engine {
     pub(in super::super) fn receive_relay(&mut self, now: Time, from: NodeId, relay: Relay) {
         if relay.statement.to == self.id() {
             self.receive_statement(now, &relay.statement, false);
-        } else if relay.hops > 0 && self.standing.is_gateway(&self.id()) && relay.statement.is_signed(&self.network) {
+        } else if relay.hops > 0 && self.standing.is_gateway(&self.id()) && relay.statement.is_signed(&self.verifier) {
             self.count("statements_relayed");
             self.pass_on(now, Relay { hops: relay.hops - 1, ..relay }, Some(from));
         }
@@ -301,7 +301,7 @@ impl Engine {
             self.count("statements_stale");
             return;
         }
-        if !statement.is_signed(&self.network) {
+        if !statement.is_signed(&self.verifier) {
             self.count("statements_forged");
             let name = self.name_of(&author);
             self.complain(now, &name, format!("refused: a statement in the name of {name} that {name} did not sign"));

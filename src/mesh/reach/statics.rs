@@ -13,7 +13,7 @@ use super::super::engine::Engine;
 use super::super::event::{EventKind, Severity};
 use super::super::ids::NodeId;
 use super::super::io::{Destination, Output};
-use super::super::record::{Key, verify};
+use super::super::record::Key;
 use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::trust::Conflict;
@@ -238,7 +238,7 @@ impl Engine {
             return;
         };
         let signed = [&reply.challenge[..], &self.id().0].concat();
-        if !verify(&self.network, &from, b"join", &signed, &reply.signature) {
+        if !self.verifier.is_signed(&from, b"join", &signed, &reply.signature) {
             self.count("join_replies_forged");
             return;
         }

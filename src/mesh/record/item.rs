@@ -1,6 +1,7 @@
 //! Items: signed, canonical, at most one datagram long.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -137,16 +138,40 @@ impl Signer {
     }
 }
 
-/// Checks a signature made by [`Signer::sign`]. Strict: no small-order keys, one encoding per signature.
-pub(in super::super) fn verify(
-    network: &NetworkId,
-    author: &NodeId,
-    purpose: &[u8],
-    content: &[u8],
-    signature: &[u8; 64],
-) -> bool {
-    let Ok(key) = VerifyingKey::from_bytes(&author.0) else { return false };
-    key.verify_strict(&signed_bytes(purpose, network, author, content), &Signature::from_bytes(signature)).is_ok()
+/// Checks Ed25519 signatures.
+pub trait CheckSignature: Send + Sync {
+    /// Whether `author` signed `message`.
+    fn is_signed(&self, author: &NodeId, message: &[u8], signature: &[u8; 64]) -> bool;
+}
+
+/// The strict check: no small-order keys, one encoding per signature.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Strict;
+
+impl CheckSignature for Strict {
+    fn is_signed(&self, author: &NodeId, message: &[u8], signature: &[u8; 64]) -> bool {
+        let key = VerifyingKey::from_bytes(&author.0);
+        key.is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+    }
+}
+
+/// Checks what [`Signer`]s of one network signed.
+#[derive(Clone)]
+pub struct Verifier {
+    network: NetworkId,
+    check: Arc<dyn CheckSignature>,
+}
+
+impl Verifier {
+    /// A verifier for one network.
+    pub fn new(network: NetworkId, check: Arc<dyn CheckSignature>) -> Self {
+        Self { network, check }
+    }
+
+    /// Whether the signature was made by [`Signer::sign`] of `author`.
+    pub fn is_signed(&self, author: &NodeId, purpose: &[u8], content: &[u8], signature: &[u8; 64]) -> bool {
+        self.check.is_signed(author, &signed_bytes(purpose, &self.network, author, content), signature)
+    }
 }
 
 fn signed_bytes(purpose: &[u8], network: &NetworkId, author: &NodeId, content: &[u8]) -> Vec<u8> {
@@ -193,10 +218,10 @@ impl Item {
         Ok(Self { author, body, bytes: bytes.to_vec(), hash })
     }
 
-    /// Whether the signature is the author's, for this network.
-    pub fn is_signed(&self, network: &NetworkId) -> bool {
+    /// Whether the signature is the author's, for the verifier's network.
+    pub fn is_signed(&self, verifier: &Verifier) -> bool {
         let signature: &[u8; 64] = self.bytes[32..HEAD].try_into().expect("an item has its head");
-        verify(network, &self.author, b"item", &self.bytes[HEAD..], signature)
+        verifier.is_signed(&self.author, b"item", &self.bytes[HEAD..], signature)
     }
 
     /// Who signed it.

@@ -100,9 +100,9 @@ impl Stored {
         }
     }
 
-    /// The cost of link number `index` that acts at `now`; `None` while the link does not count yet.
-    fn effective(&self, index: usize, link: &LinkAdvert, now: Time) -> Option<u32> {
-        let on_hold = self.acts.get(index).is_some_and(|acts| *acts > now);
+    /// The cost of link number `index` that acts at that time; `None` while the link does not count yet.
+    pub fn effective(&self, index: usize, link: &LinkAdvert, at: Time) -> Option<u32> {
+        let on_hold = self.acts.get(index).is_some_and(|acts| *acts > at);
         match (on_hold, link.was) {
             (true, Was::Absent) => None,
             (true, Was::Cost(cost)) => Some(cost),
@@ -368,17 +368,11 @@ impl Lsdb {
         })
     }
 
-    /// Every advertised link that counts at that time, by what is known now: from, to, cost.
-    pub fn links(&self, at: Time) -> impl Iterator<Item = (NodeId, ShortId, u32)> {
+    /// Every fragment that counts, sorted by node.
+    pub fn records(&self) -> impl Iterator<Item = (NodeId, &Stored, &NodeRecord)> {
         let mut start = None;
-        self.fragments().flat_map(move |(id, stored)| {
-            let record = stored.record().filter(|record| is_current(record, &mut start));
-            let links = record.map_or(&[][..], |record| &record.links);
-            links
-                .iter()
-                .enumerate()
-                .filter_map(move |(index, link)| Some((id, link.to, stored.effective(index, link, at)?)))
-        })
+        let records = self.fragments().filter_map(|(id, stored)| Some((id, stored, stored.record()?)));
+        records.filter(move |(_, _, record)| is_current(record, &mut start))
     }
 
     /// Every link that `from` advertises, and whether it acts already.

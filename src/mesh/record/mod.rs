@@ -20,7 +20,6 @@ mod item;
 mod lsdb;
 mod node;
 
-pub(super) use item::verify;
-pub use item::{Body, Forget, InvalidItem, Item, Key, Signer, Subject, Vote};
-pub use lsdb::{Carried, Insert, Lsdb, MAX_AGE, REFRESH, Stored, Summary};
+pub use item::{Body, CheckSignature, Forget, InvalidItem, Item, Key, Signer, Strict, Subject, Verifier, Vote};
+pub use lsdb::{Carried, Insert, Lsdb, MAX_AGE, Pending, REFRESH, Stored, Summary};
 pub use node::{About, LinkAdvert, NodeRecord, ShortId, Version, Was, grant_of};

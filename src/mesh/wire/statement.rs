@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::ids::{NetworkId, NodeId};
-use super::super::record::{Signer, verify};
+use super::super::ids::NodeId;
+use super::super::record::{Signer, Verifier};
 use super::message::signature_bytes;
 
 /// A word about the direct link of two nodes that are no neighbours in the graph.
@@ -50,8 +50,8 @@ impl Statement {
     }
 
     /// Whether its author signed it.
-    pub fn is_signed(&self, network: &NetworkId) -> bool {
-        verify(network, &self.from, b"statement", &self.content(), &self.signature)
+    pub fn is_signed(&self, verifier: &Verifier) -> bool {
+        verifier.is_signed(&self.from, b"statement", &self.content(), &self.signature)
     }
 
     fn content(&self) -> Vec<u8> {

@@ -56,19 +56,20 @@ fn nonces_do_not_repeat() {
 #[test]
 fn a_statement_is_its_authors_for_one_addressee_and_start() {
     use super::super::ids::NetworkId;
-    use super::super::record::Signer;
+    use super::super::record::{Signer, Strict, Verifier};
+    let verifier = |network: u8| Verifier::new(NetworkId([network; 16]), std::sync::Arc::new(Strict));
     let network = NetworkId([1; 16]);
     let signer = Signer::new(&[5; 32], network);
     let statement = Statement::sign(&signer, NodeId([2; 32]), (1, 2), 3, DirectWord::Propose(4));
-    assert!(statement.is_signed(&network));
-    assert!(!statement.is_signed(&NetworkId([2; 16])), "another network");
+    assert!(statement.is_signed(&verifier(1)));
+    assert!(!statement.is_signed(&verifier(2)), "another network");
     for forged in [
         Statement { to: NodeId([3; 32]), ..statement.clone() },
         Statement { to_epoch: 7, ..statement.clone() },
         Statement { number: 9, ..statement.clone() },
         Statement { word: DirectWord::End(4), ..statement.clone() },
     ] {
-        assert!(!forged.is_signed(&network));
+        assert!(!forged.is_signed(&verifier(1)));
     }
 }
 
