@@ -28,7 +28,7 @@ use super::io::{
     Command, CommandError, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, TunnelReport, Via,
 };
 use super::link::LinkChange;
-use super::path::{Graph, Paths};
+use super::path::{Crossings, Graph, Paths};
 use super::reach::StaticState;
 use super::record::{Body, CheckSignature, Forget, Lsdb, REFRESH, Signer, Strict, Verifier};
 use super::time::Time;
@@ -103,6 +103,7 @@ pub struct Engine {
     past: VecDeque<(Time, Graph, Paths)>,
     /// What will act when holds run out, in order.
     coming: Vec<(Graph, Paths)>,
+    crossings: Option<Arc<Crossings>>,
     uplinks: BTreeSet<NodeId>,
     /// Whether pairs outside the graph get direct links.
     pub(super) direct_on: bool,
@@ -145,6 +146,7 @@ struct Dirty {
     standing: bool,
     own: bool,
     graph: bool,
+    crossings: bool,
     plan: bool,
 }
 
@@ -180,6 +182,7 @@ impl Engine {
             paths: Paths::new(),
             past: VecDeque::new(),
             coming: Vec::new(),
+            crossings: None,
             uplinks: BTreeSet::new(),
             direct_on: config.direct != DirectMode::Never,
             local: LocalNetwork::default(),
@@ -193,7 +196,7 @@ impl Engine {
             system: None,
             outputs: VecDeque::new(),
             counters: BTreeMap::new(),
-            dirty: Dirty { standing: true, own: true, graph: true, plan: true },
+            dirty: Dirty { standing: true, own: true, graph: true, crossings: true, plan: true },
             save_token: 0,
             save_failed: false,
             unsaved_votes: Vec::new(),
@@ -264,10 +267,12 @@ impl Engine {
 
     /// What the tunnel knows of its peers; about once a second and after each handshake.
     pub fn handle_tunnel(&mut self, now: Time, report: TunnelReport) {
-        let keys: BTreeMap<WgPublicKey, NodeId> =
-            self.neighbours.iter().filter_map(|n| Some((self.lsdb.about(&n.id)?.wg_key, n.id))).collect();
+        let keys = self.neighbours.iter().filter_map(|n| Some((self.lsdb.about(&n.id)?.wg_key, n.id)));
+        let mut keys: Vec<(WgPublicKey, NodeId)> = keys.collect();
+        keys.sort_unstable();
         for peer in report.peers {
-            let Some(id) = keys.get(&peer.public_key) else { continue };
+            let Ok(at) = keys.binary_search_by_key(&peer.public_key, |(key, _)| *key) else { continue };
+            let id = &keys[at].1;
             if let Some(endpoint) = peer.endpoint
                 && self.neighbours.get(id).is_some_and(|n| n.link.is_up())
                 && self.endpoints.insert(*id, endpoint) != Some(endpoint)
@@ -525,6 +530,11 @@ impl Engine {
                 break;
             }
         }
+        if std::mem::take(&mut self.dirty.crossings) {
+            let crossings = self.find_crossings();
+            self.dirty.plan |= crossings != self.crossings;
+            self.crossings = crossings;
+        }
         // A leaving node keeps its tunnel as it is: its farewell travels inside.
         if std::mem::take(&mut self.dirty.plan) && !self.leaving {
             self.plan_tunnel();
@@ -553,6 +563,7 @@ impl Engine {
             || before.statics != self.standing.statics
         {
             self.dirty.graph = true;
+            self.dirty.crossings = true;
             self.dirty.own = true;
             self.dirty.plan = true;
             if !self.leaving {
@@ -633,6 +644,7 @@ impl Engine {
             true => known,
             false => graphs.into_iter().map(|graph| (graph.paths(&self.id), graph)).map(|(p, g)| (g, p)).collect(),
         };
+        self.dirty.crossings |= !same;
         self.dirty.plan |= !same;
         if graph == self.graph {
             return;
@@ -651,6 +663,7 @@ impl Engine {
         }
         self.past.push_front((now + LINGER, graph, before));
         self.past.truncate(REMEMBERED);
+        self.dirty.crossings = true;
         self.timers.set_no_later(Timer::Past, now + LINGER);
     }
 
@@ -660,6 +673,7 @@ impl Engine {
         if let Some((until, ..)) = self.past.back() {
             self.timers.set(Timer::Past, *until);
         }
+        self.dirty.crossings = true;
         self.dirty.plan = true;
     }
 

@@ -37,11 +37,16 @@ impl NodeId {
     }
 }
 
-/// The order of the bytes. Keys differ in their first bytes, so one comparison of words decides nearly always: maps by
-/// identity are what the engine does most.
+/// The order of the bytes, word by word: keys differ in the first word, and maps by identity are what the engine uses
+/// most.
 fn by_bytes(a: &[u8; 32], b: &[u8; 32]) -> Ordering {
-    let first = |key: &[u8; 32]| u64::from_be_bytes([key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7]]);
-    first(a).cmp(&first(b)).then_with(|| a.cmp(b))
+    let word =
+        |key: &[u8; 32], at: usize| u64::from_be_bytes(key[at..at + 8].try_into().expect("the slice has eight bytes"));
+    [0, 8, 16, 24]
+        .into_iter()
+        .map(|at| word(a, at).cmp(&word(b, at)))
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 impl Ord for NodeId {
@@ -188,4 +193,19 @@ pub struct InvalidName(String);
 /// A prefix that holds exactly one address.
 pub fn host_prefix(address: IpAddr) -> ipnet::IpNet {
     ipnet::IpNet::from(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_their_bytes() {
+        for place in 0..32 {
+            let (mut low, mut high) = ([7; 32], [7; 32]);
+            (low[place], high[place]) = (0x7f, 0x80);
+            assert!(NodeId(low) < NodeId(high) && WgPublicKey(high) > WgPublicKey(low), "byte {place}");
+        }
+        assert_eq!(NodeId([7; 32]).cmp(&NodeId([7; 32])), Ordering::Equal);
+    }
 }

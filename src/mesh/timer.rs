@@ -1,6 +1,7 @@
 //! Every deadline of the engine, in one place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::ids::NodeId;
 use super::time::Time;
@@ -38,18 +39,22 @@ pub(super) enum Timer {
 }
 
 /// The deadlines that are set.
+///
+/// A timer that is moved or stopped leaves its old entry in the queue, to be passed over when it comes to the front:
+/// timers are moved with nearly every datagram, and a heap takes that better than a sorted set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     at: BTreeMap<Timer, Time>,
-    order: BTreeSet<(Time, Timer)>,
+    queue: BinaryHeap<Reverse<(Time, Timer)>>,
 }
 
 impl Timers {
     /// Sets or moves a timer.
     pub(super) fn set(&mut self, timer: Timer, at: Time) {
-        self.stop(timer);
-        self.at.insert(timer, at);
-        self.order.insert((at, timer));
+        if self.at.insert(timer, at) != Some(at) {
+            self.queue.push(Reverse((at, timer)));
+            self.tidy();
+        }
     }
 
     /// Sets a timer unless it would ring earlier anyway.
@@ -61,23 +66,67 @@ impl Timers {
 
     /// Stops a timer.
     pub(super) fn stop(&mut self, timer: Timer) {
-        if let Some(at) = self.at.remove(&timer) {
-            self.order.remove(&(at, timer));
+        if self.at.remove(&timer).is_some() {
+            self.tidy();
         }
     }
 
     /// The next deadline.
     pub(super) fn next(&self) -> Option<Time> {
-        self.order.first().map(|(at, _)| *at)
+        self.queue.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes the next timer that is due.
     pub(super) fn take_due(&mut self, now: Time) -> Option<Timer> {
-        let (at, timer) = *self.order.first()?;
+        let Reverse((at, timer)) = *self.queue.peek()?;
         if at > now {
             return None;
         }
         self.stop(timer);
         Some(timer)
+    }
+
+    /// Drops void entries: those at the front, and all when they outnumber the others by far.
+    fn tidy(&mut self) {
+        while let Some(Reverse((at, timer))) = self.queue.peek()
+            && self.at.get(timer) != Some(at)
+        {
+            self.queue.pop();
+        }
+        if self.queue.len() > 64 + 4 * self.at.len() {
+            self.queue = self.at.iter().map(|(timer, at)| Reverse((*at, *timer))).collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_rings_once_at_its_last_deadline() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Hold, Time::from_secs(1));
+        timers.set(Timer::Review, Time::from_secs(2));
+        timers.set(Timer::Hold, Time::from_secs(3));
+        assert_eq!(timers.next(), Some(Time::from_secs(2)));
+        timers.stop(Timer::Review);
+        assert_eq!(timers.take_due(Time::from_secs(2)), None);
+        timers.set(Timer::Hold, Time::from_secs(1));
+        timers.set(Timer::Hold, Time::from_secs(3));
+        timers.set_no_later(Timer::Hold, Time::from_secs(4));
+        assert_eq!(timers.take_due(Time::from_secs(9)), Some(Timer::Hold));
+        assert_eq!((timers.take_due(Time::from_secs(9)), timers.next()), (None, None));
+        // Back at the same deadline: it rings again, once.
+        timers.set(Timer::Hold, Time::from_secs(3));
+        assert_eq!(timers.take_due(Time::from_secs(9)), Some(Timer::Hold));
+        assert_eq!(timers.take_due(Time::from_secs(9)), None);
+    }
+
+    #[test]
+    fn moving_a_timer_again_and_again_takes_no_memory() {
+        let mut timers = Timers::default();
+        (0..10_000).for_each(|n| timers.set(Timer::Hold, Time::from_secs(n % 7 + n)));
+        assert!(timers.queue.len() < 100, "{}", timers.queue.len());
     }
 }

@@ -175,6 +175,9 @@ impl Engine {
         let usable = |id: &NodeId| {
             is_leaf && self.standing.is_gateway(id) && self.neighbours.get(id).is_some_and(|n| n.link.is_up())
         };
+        if self.uplinks.len() == self.max_uplinks() && self.uplinks.iter().all(usable) {
+            return;
+        }
         let costs = self.neighbours.iter().filter(|n| usable(&n.id)).map(|n| (n.link.cost.measured(), n.id));
         // Those it has come first, whatever the others cost by now: a changed uplink moves paths on every node.
         let mut choice: Vec<(bool, u32, NodeId)> =

@@ -125,6 +125,10 @@ impl Neighbours {
         self.by_id.values()
     }
 
+    pub(in super::super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Neighbour> {
+        self.by_id.values_mut()
+    }
+
     pub(in super::super) fn ids(&self) -> Vec<NodeId> {
         self.by_id.keys().copied().collect()
     }

@@ -12,7 +12,7 @@ use super::super::path::ALGORITHM;
 use super::super::record::{About, Body, LinkAdvert, NodeRecord, ShortId, Version, Was, grant_of};
 use super::super::time::Time;
 use super::super::trust::may_forward;
-use super::Engine;
+use super::{Engine, Neighbour};
 
 /// How long a link's change is on hold: long enough for the record to reach every node first.
 const HOLD: Duration = Duration::from_secs(2);
@@ -108,21 +108,32 @@ impl Engine {
 
     /// Compares the links that shall be advertised with those that are. Returns the fragments that changed.
     fn update_adverts(&mut self, now: Time) -> BTreeSet<u8> {
-        let mut links: BTreeMap<NodeId, u32> = BTreeMap::new();
-        let wanted: Vec<NodeId> = self
-            .neighbours
-            .iter()
-            .filter(|n| n.link.is_up() && self.standing.admitted.contains(&n.id) && self.is_advertised(&n.id))
-            .map(|n| n.id)
-            .collect();
-        for id in wanted {
-            let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
-            let damped = if neighbour.link.damping.is_suppressed(now) { DAMPED_COST } else { 0 };
-            links.insert(id, neighbour.link.cost.advertise(now) + damped);
+        let is_gateway = self.standing.is_gateway(&self.id);
+        let (standing, uplinks) = (&self.standing, &self.uplinks);
+        let is_advertised = |neighbour: &Neighbour| {
+            let id = &neighbour.id;
+            neighbour.link.is_up()
+                && standing.admitted.contains(id)
+                && match (is_gateway, standing.is_gateway(id)) {
+                    (true, true) => true,
+                    (false, true) => uplinks.contains(id),
+                    (true, false) => neighbour.uplink_theirs,
+                    (false, false) => false,
+                }
+        };
+        let mut links: Vec<(NodeId, u32)> = Vec::with_capacity(self.own.adverts.len());
+        for neighbour in self.neighbours.iter_mut().filter(|_| !self.leaving) {
+            if is_advertised(neighbour) {
+                let damped = if neighbour.link.damping.is_suppressed(now) { DAMPED_COST } else { 0 };
+                links.push((neighbour.id, neighbour.link.cost.advertise(now) + damped));
+            }
         }
-        if self.leaving {
-            links.clear();
+        // Looked at each second; nearly always nothing changed.
+        if self.own.adverts.iter().map(|(id, advert)| (id, advert.cost)).eq(links.iter().map(|(id, cost)| (id, *cost)))
+        {
+            return BTreeSet::new();
         }
+        let links: BTreeMap<NodeId, u32> = links.into_iter().collect();
         let new = links.keys().filter(|id| !self.own.adverts.contains_key(*id));
         let at_once: BTreeSet<NodeId> = new.filter(|id| self.acts_at_once(id)).copied().collect();
         let mut changed = BTreeSet::new();
@@ -175,16 +186,6 @@ impl Engine {
                 let newcomer = self.lsdb.links_of(id).all(|(to, acts)| to == me || !acts);
                 !self.paths.contains_key(id) && (free || newcomer)
             }
-        }
-    }
-
-    /// Whether this node lists its link to `id` in its record.
-    fn is_advertised(&self, id: &NodeId) -> bool {
-        match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
-            (true, true) => true,
-            (false, true) => self.uplinks.contains(id),
-            (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.uplink_theirs),
-            (false, false) => false,
         }
     }
 

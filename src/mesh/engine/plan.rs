@@ -57,7 +57,7 @@ impl Engine {
         let mut peers: Vec<DesiredPeer> = peers.into_values().collect();
         peers.sort_by_key(|peer| peer.public_key);
         let forward = self.standing.is_gateway(&self.id);
-        let desired = DesiredTunnel { peers, forward, crossings: forward.then(|| self.crossings()).flatten() };
+        let desired = DesiredTunnel { peers, forward, crossings: self.crossings.clone() };
         if self.tunnel.as_ref() != Some(&desired) {
             self.tunnel = Some(desired.clone());
             // Before anything that was decided to be sent: a datagram may need the peer that this makes.
@@ -67,8 +67,8 @@ impl Engine {
     }
 
     /// How packets cross this node while paths change.
-    fn crossings(&self) -> Option<Arc<Crossings>> {
-        if self.past.is_empty() && self.coming.is_empty() {
+    pub(super) fn find_crossings(&self) -> Option<Arc<Crossings>> {
+        if self.past.is_empty() && self.coming.is_empty() || !self.standing.is_gateway(&self.id) {
             return None;
         }
         let past = self.past.iter().map(|(_, graph, paths)| (graph, paths));

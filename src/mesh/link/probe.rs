@@ -10,7 +10,7 @@ use super::damping::Damping;
 /// Interval of questions on a link that carries traffic or joins two gateways.
 pub const ACTIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of questions on an idle link.
-pub const IDLE_INTERVAL: Duration = Duration::from_secs(5);
+pub const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval of questions while an answer is missing.
 const FAST_INTERVAL: Duration = Duration::from_millis(150);
 /// A link without an echo for so long after an unanswered question is dead: 12 questions, of which all are lost once

@@ -111,7 +111,7 @@ impl Sealer {
         self.counter += 1;
         let mut nonce = [0; NONCE];
         rng.fill_bytes(&mut nonce);
-        let associated = [&datagram[..HEADER], &recipient.0].concat();
+        let associated = associated(&datagram[..HEADER], recipient);
         datagram.extend_from_slice(&nonce);
         datagram.extend_from_slice(&plaintext);
         let tag = self
@@ -129,7 +129,7 @@ impl Sealer {
             return Err(OpenError::Own);
         }
         let recipient = if header.kind == Kind::Join { &ANYONE } else { &self.own };
-        let associated = [&datagram[..HEADER], &recipient.0].concat();
+        let associated = associated(&datagram[..HEADER], recipient);
         let nonce = XNonce::from_slice(&datagram[HEADER..HEADER + NONCE]);
         let (sealed, tag) = datagram[HEADER + NONCE..].split_at(datagram.len() - OVERHEAD);
         let mut plaintext = sealed.to_vec();
@@ -158,6 +158,14 @@ impl Sealer {
             counter: number(54),
         })
     }
+}
+
+/// What is sealed without being hidden: the header and for whom it is.
+fn associated(header: &[u8], recipient: &NodeId) -> [u8; HEADER + 32] {
+    let mut bytes = [0; HEADER + 32];
+    bytes[..HEADER].copy_from_slice(header);
+    bytes[HEADER..].copy_from_slice(&recipient.0);
+    bytes
 }
 
 fn cipher(network: &NetworkKey, sender: &NodeId) -> XChaCha20Poly1305 {
