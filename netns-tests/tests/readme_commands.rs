@@ -55,8 +55,18 @@ fn meaning(command: &str) -> Meaning {
             Meaning::Workspace
         }
         ["cargo", "run", "--release", "-p", package, "--bin", program, ..] => {
-            let file = root().join(format!("{package}/src/bin/{program}.rs"));
-            assert!(file.is_file(), "{command}: there is no such program");
+            let folder = root().join(format!("{package}/src/bin"));
+            let files = [folder.join(format!("{program}.rs")), folder.join(program).join("main.rs")];
+            assert!(files.iter().any(|file| file.is_file()), "{command}: there is no such program");
+            Meaning::Workspace
+        }
+        ["cargo", "run", "--profile", "sim", "--example", "simulate", ..] => Meaning::Workspace,
+        ["cargo", "+nightly", "fuzz", "run", "--fuzz-dir", folder, target, ..] => {
+            assert!(
+                root().join(folder).join(format!("fuzz_targets/{target}.rs")).is_file(),
+                "{command}: no such target"
+            );
+            assert!(netns_tests::decoders::ALL.iter().any(|(name, _)| *name == target), "{command}: no such decoder");
             Meaning::Workspace
         }
         ["cargo", "build" | "test" | "install" | "bench", ..] => Meaning::Workspace,

@@ -27,7 +27,7 @@ fn passes(name: &str) {
 
 /// One test for each file, so that they run side by side and are named in the summary.
 macro_rules! scenarios {
-    ($($test:ident = $file:literal),* $(,)?) => {
+    ($($test:ident = $file:literal,)*) => {
         $(#[test]
         fn $test() {
             passes($file);
@@ -35,7 +35,7 @@ macro_rules! scenarios {
 
         #[test]
         fn no_scenario_file_is_left_out() {
-            let listed = BTreeSet::from([$($file.to_owned()),*]);
+            let listed = BTreeSet::from([$($file.to_owned(),)*]);
             let files = std::fs::read_dir(folder()).expect("the scenarios' folder").flatten();
             let names = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".yaml")?.to_owned()));
             let real = names.filter(|name| !read(name).simulator_only).collect::<BTreeSet<_>>();
@@ -44,21 +44,4 @@ macro_rules! scenarios {
     };
 }
 
-scenarios! {
-    all_restart = "all-restart",
-    claims_refused = "claims-refused",
-    clocks_differ_an_hour = "clocks-differ-an-hour",
-    first_reply_lost = "first-reply-lost",
-    four_boxes = "four-boxes",
-    hub_clock_day_back = "hub-clock-day-back",
-    hub_restart = "hub-restart",
-    lossy_20 = "lossy-20",
-    one_way_link = "one-way-link",
-    partition_90s = "partition-90s",
-    ring_of_six = "ring-of-six",
-    same_name_at_once = "same-name-at-once",
-    single_cut_off = "single-cut-off",
-    three_boxes = "three-boxes",
-    two_boxes = "two-boxes",
-    two_hubs_one_killed = "two-hubs-one-killed",
-}
+wgnet::for_each_situation!(scenarios);

@@ -460,6 +460,7 @@ impl Engine {
                 }
             }
             Timer::Confirm(id) => self.make_peer_anew(now, id),
+            Timer::Release(id) => self.release(id),
             Timer::Hold => self.dirty.graph = true,
             Timer::Past => self.forget_past(now),
             Timer::Review => {
@@ -490,10 +491,7 @@ impl Engine {
 
     fn expire(&mut self, now: Time) {
         for id in self.lsdb.expire(now) {
-            self.neighbours.remove(&id);
-            self.timers.stop(Timer::Probe(id));
-            self.timers.stop(Timer::Retransmit(id));
-            self.timers.stop(Timer::Direct(id));
+            self.drop_neighbour(&id);
             self.windows.remove(&id);
             self.statements.remove(&id);
             self.sealer.forget(&id);
@@ -504,6 +502,16 @@ impl Engine {
                 format!("{} was not heard of for 24 h", id.short()),
             );
             self.dirty.standing = true;
+        }
+    }
+
+    /// Forgets all that concerns exchanging datagrams with a node.
+    pub(super) fn drop_neighbour(&mut self, id: &NodeId) {
+        if self.neighbours.remove(id).is_some() {
+            let timers =
+                [Timer::Probe, Timer::Retransmit, Timer::Direct, Timer::Confirm, Timer::Parted, Timer::Release];
+            timers.into_iter().for_each(|timer| self.timers.stop(timer(*id)));
+            self.dirty.plan = true;
         }
     }
 

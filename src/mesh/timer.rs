@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Confirm(NodeId),
     /// A node that left has had time to hear the last acknowledgement.
     Parted(NodeId),
+    /// Nothing needs the link with a node any more, and its last words have been heard.
+    Release(NodeId),
     /// Take the next step towards (or away from) a direct link with a node that is no neighbour in the graph.
     Direct(NodeId),
     /// A link's change on hold acts now.

@@ -227,7 +227,7 @@ impl Engine {
         if id == self.id || self.neighbours.get(&id).is_some() || self.lsdb.about(&id).is_none() {
             return;
         }
-        let mut neighbour = Neighbour::new(id, id.link_address(&self.network), now);
+        let mut neighbour = Neighbour::new(id, id.link_address(&self.network), id < self.id, now);
         if let Some(endpoint) = self.endpoints.get(&id) {
             self.hint_serial += 1;
             neighbour.hint = Some(EndpointHint { address: *endpoint, serial: self.hint_serial });

@@ -56,11 +56,11 @@ pub(in super::super) struct Neighbour {
 }
 
 impl Neighbour {
-    pub(in super::super) fn new(id: NodeId, link_address: Ipv6Addr, now: Time) -> Self {
+    pub(in super::super) fn new(id: NodeId, link_address: Ipv6Addr, yields: bool, now: Time) -> Self {
         Self {
             id,
             link_address,
-            link: Link::new(now),
+            link: Link::new(now, yields),
             underlay: None,
             wanted: false,
             hint: None,

@@ -2,7 +2,7 @@
 //!
 //! Hellos travel inside the tunnel, to the neighbour's link address, so they test exactly what data will use. A hello
 //! is answered by one that carries its number back: only such an **echo** proves a link, since it went there and back.
-//! In the steady state one side asks and the other answers; the answerer gets its echo with the next question. When an
+//! In the steady state one side asks and the other, which yields, answers and gets its echo with the next question. When an
 //! answer is missing, questions come every 150 ms, and after 1.8 s the link is dead.
 //!
 //! The **advertised** cost is sticky (hysteresis), a flapping link is **damped**: both at the origin of the advert, and
@@ -11,6 +11,8 @@
 mod cost;
 mod damping;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 pub use cost::{BASE_COST, Cost};
 pub use damping::Damping;

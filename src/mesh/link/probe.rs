@@ -9,8 +9,8 @@ use super::damping::Damping;
 
 /// Interval of questions on a link that carries traffic or joins two gateways.
 pub const ACTIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Interval of questions on an idle link.
-pub const IDLE_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval of questions on an idle link: a little less than the 10 s after which WireGuard would send a keepalive.
+pub const IDLE_INTERVAL: Duration = Duration::from_millis(9_500);
 /// Interval of questions while an answer is missing.
 const FAST_INTERVAL: Duration = Duration::from_millis(150);
 /// A link without an echo for so long after an unanswered question is dead: 12 questions, of which all are lost once
@@ -18,6 +18,8 @@ const FAST_INTERVAL: Duration = Duration::from_millis(150);
 const DEAD_AFTER: Duration = Duration::from_millis(1_800);
 /// So long after it came up, a link is asked at the short interval.
 const SETTLING: Duration = Duration::from_millis(600);
+/// The end that yields asks so much later, and a round trip, so that one question and one answer serve both.
+const YIELD: Duration = Duration::from_millis(250);
 /// Echoes that prove a link: the first may have waited for the handshake and measures nothing.
 const PROOFS: u32 = 2;
 
@@ -46,6 +48,7 @@ pub enum LinkChange {
 /// The state of one link.
 #[derive(Clone, Debug)]
 pub struct Link {
+    yields: bool,
     seq: u32,
     sent: VecDeque<(u32, Time)>,
     heard: Option<(u32, Time)>,
@@ -68,9 +71,11 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that is down; its first question is due at once.
-    pub fn new(now: Time) -> Self {
+    /// A link that is down; its first question is due at once. One of its ends `yields`: it leaves it to the other one
+    /// to ask, as long as questions come.
+    pub fn new(now: Time, yields: bool) -> Self {
         Self {
+            yields,
             seq: 0,
             sent: VecDeque::new(),
             heard: None,
@@ -218,15 +223,12 @@ impl Link {
         }
         if self.up {
             self.cost.sample_rtt(rtt);
-            // The other side asks (its question carried this echo) or just answered: this side's turn is an interval
-            // later, and a little more, so that one of the two stays the asker.
             if self.up_since.is_some_and(|at| now.since(at) < SETTLING) {
                 // Hellos carry digests: right after a link came up, what either end still lacks shows soon.
                 self.next = now + FAST_INTERVAL;
                 return LinkChange::None;
             }
-            let slack = if held.is_zero() || held < Duration::from_millis(50) { 0 } else { 250 };
-            self.next = now + self.interval + Duration::from_millis(slack);
+            self.next = now + self.interval + if self.yields { YIELD + rtt } else { Duration::ZERO };
             return LinkChange::None;
         }
         if self.proofs < PROOFS {

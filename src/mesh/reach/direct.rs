@@ -30,6 +30,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// A proposal is repeated so often until it is accepted.
 const REPEAT: Duration = Duration::from_millis(300);
+/// The link is kept for so long after nothing needs it any more.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The other end must show the number in its hellos within this time.
 const CONFIRM: Duration = Duration::from_secs(2);
 
@@ -94,6 +96,11 @@ impl Engine {
             let eligible = self.may_be_direct(&id);
             if on && !eligible {
                 self.end_direct(now, id, "one of them is a gateway now, or direct links are off");
+            }
+            if !eligible {
+                if self.is_needless(&id) {
+                    self.timers.set_no_later(Timer::Release(id), now + LAST_WORDS);
+                }
             } else if eligible && !on && !self.usable_endpoints(&id).is_empty() {
                 let not_before = self.neighbours.get(&id).map_or(now, |neighbour| neighbour.direct.not_before);
                 self.timers.set_no_later(Timer::Direct(id), not_before.max(now));
@@ -109,6 +116,19 @@ impl Engine {
         // would come back another way.
         let leaves = !self.standing.is_gateway(id) && !self.standing.is_gateway(&self.id());
         self.direct_on && both && !mobile && leaves
+    }
+
+    /// Whether nothing needs the link with a neighbour: it is none of the graph's, and no direct one may be.
+    fn is_needless(&self, id: &NodeId) -> bool {
+        let leaves = !self.standing.is_gateway(id) && !self.standing.is_gateway(&self.id());
+        leaves && !self.may_be_direct(id) && self.neighbours.get(id).is_some_and(|neighbour| !neighbour.parting)
+    }
+
+    /// Lets go of a link that nothing needs, so that what a node sends at rest does not grow with the mesh.
+    pub(in super::super) fn release(&mut self, id: NodeId) {
+        if self.is_needless(&id) {
+            self.drop_neighbour(&id);
+        }
     }
 
     /// Takes the next step with one node.

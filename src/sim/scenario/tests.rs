@@ -18,7 +18,7 @@ fn situation(name: &str) -> &'static str {
 
 #[test]
 fn every_situation_is_understood() {
-    for (name, text) in SITUATIONS {
+    for (name, text) in SITUATIONS.iter().copied() {
         let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{name}.yaml: {error}"));
         assert_eq!(scenario.name, name);
         assert!(!scenario.expect.is_empty(), "{name} expects nothing");

@@ -1,8 +1,10 @@
-//! Measures the figures of the README and prints them as a table. Needs root, and nothing else running:
+//! Measures the figures of the README and prints them as a table, or those lines of it that contain WORD. Needs root, and nothing else running:
 //!
-//! `cargo build --release && cargo run --release -p netns-tests --bin figures [ROUNDS]`
+//! `cargo build --release && cargo run --release -p netns-tests --bin figures [ROUNDS [WORD]]`
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark, for people")]
+
+mod paths;
 
 use std::time::{Duration, Instant};
 
@@ -17,28 +19,48 @@ const APART: Duration = Duration::from_secs(90);
 const IDLE: Duration = Duration::from_secs(20);
 
 fn main() {
-    let rounds = std::env::args().nth(1).map_or(10, |text| text.parse().expect("ROUNDS is a number"));
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let rounds = arguments.first().map_or(10, |text| text.parse().expect("ROUNDS is a number"));
+    let table = Table { only: arguments.get(1).cloned() };
     println!("| figure | goal | median | worst |\n|---|---|---|---|");
-    for (what, goal, last) in
-        [("two boxes, the static peer starts last", 150, 0), ("two boxes, the other one starts last", 150, 1)]
-    {
-        line(what, &format!("{goal} ms"), times(rounds, || meshed_after(2, last)));
+    for (what, last) in [("two boxes, the static peer starts last", 0), ("two boxes, the other one starts last", 1)] {
+        table.times(what, "150 ms", || times(rounds, || meshed_after(2, last)));
     }
-    for (what, goal, last) in
-        [("three boxes, the static peer starts last", 250, 0), ("three boxes, another one starts last", 250, 2)]
-    {
-        line(what, &format!("{goal} ms"), times(rounds, || meshed_after(3, last)));
+    for (what, last) in [("three boxes, the static peer starts last", 0), ("three boxes, another one starts last", 2)] {
+        table.times(what, "250 ms", || times(rounds, || meshed_after(3, last)));
     }
     for (what, last) in [("four boxes (NAT, firewall), beta starts last", 1), ("four boxes, delta starts last", 3)] {
-        line(what, "1 s", times(rounds, || four_boxes_meshed_after(last)));
+        table.times(what, "1 s", || times(rounds, || four_boxes_meshed_after(last)));
     }
     let few = rounds.min(5);
-    line("a hub of two killed: traffic is out for", "4 s", times(few, hub_killed));
-    line("the only hub restarted: traffic is back after its start", "1 s", times(few, hub_restarted));
-    line("partition of 90 s: all pairs pass after the heal", "15 s", times(few.min(2), partition_healed));
-    at_rest();
-    let size = std::fs::metadata(node::binary()).expect("the daemon is built").len();
-    println!("| size of the daemon's file | 12 MB | {:.1} MB | |", megabytes(size));
+    table.times("a hub of two killed: traffic is out for", "4 s", || times(few, hub_killed));
+    table.times("the only hub restarted: traffic is back after its start", "1 s", || times(few, hub_restarted));
+    table.times("partition of 90 s: all pairs pass after the heal", "15 s", || times(few.min(2), partition_healed));
+    if table.wants("at rest with 10 peers") {
+        at_rest();
+    }
+    table.times("1,000 nodes and 3,000 links: a node finds its paths anew", "20 ms", || paths::times(50));
+    if table.wants("size of the daemon's file") {
+        let size = std::fs::metadata(node::binary()).expect("the daemon is built").len();
+        println!("| size of the daemon's file | 12 MB | {:.1} MB | |", megabytes(size));
+    }
+}
+
+/// What is printed: all lines, or those that contain a word.
+struct Table {
+    only: Option<String>,
+}
+
+impl Table {
+    fn wants(&self, what: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| what.contains(only))
+    }
+
+    fn times(&self, what: &str, goal: &str, measure: impl FnOnce() -> Vec<Duration>) {
+        if self.wants(what) {
+            line(what, goal, &measure());
+        }
+    }
 }
 
 fn times(rounds: usize, mut measure: impl FnMut() -> Duration) -> Vec<Duration> {
@@ -47,10 +69,16 @@ fn times(rounds: usize, mut measure: impl FnMut() -> Duration) -> Vec<Duration> 
     times
 }
 
-fn line(what: &str, goal: &str, times: Vec<Duration>) {
+fn line(what: &str, goal: &str, times: &[Duration]) {
     let shown = |time: Duration| {
         let ms = time.as_secs_f64() * 1000.0;
-        if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1000.0) }
+        if ms < 10.0 {
+            format!("{ms:.1} ms")
+        } else if ms < 1000.0 {
+            format!("{ms:.0} ms")
+        } else {
+            format!("{:.2} s", ms / 1000.0)
+        }
     };
     let worst = times.last().copied().unwrap_or_default();
     println!("| {what} | {goal} | {} | {} |", shown(times[times.len() / 2]), shown(worst));
