@@ -601,6 +601,12 @@ impl Engine {
             self.event(Severity::Info, EventKind::Node, &name, format!("{name} is part of the mesh"));
         }
         let gone: Vec<NodeId> = before.admitted.difference(&self.standing.admitted).copied().collect();
+        // Refused itself, this node has no tunnels: it must ask its static peers again, or it would never hear that the
+        // others changed their minds.
+        let cut_off = if gone.contains(&self.id) { self.neighbours.ids() } else { Vec::new() };
+        for id in cut_off {
+            self.disconnect(now, id);
+        }
         for id in gone {
             let name = self.name_of(&id);
             let left = self.lsdb.about(&id).is_some_and(|about| about.left);
@@ -621,6 +627,8 @@ impl Engine {
 
     /// A node left the graph for good: its links end now.
     fn disconnect(&mut self, now: Time, id: NodeId) {
+        // Whoever is refused shall hear at once why: the votes that decided wait for it.
+        self.retransmit(now, id);
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.outbox.clear();
         neighbour.direct = super::reach::Direct::default();

@@ -23,8 +23,8 @@ impl Engine {
         for neighbour in self.neighbours.iter() {
             let Some(about) = self.lsdb.about(&neighbour.id).filter(|_| me_admitted) else { continue };
             // A static peer that left will knock from inside the tunnel when it is back; anyone else that left shall hear
-            // the last acknowledgement.
-            let stays = about.left && (neighbour.parting || self.standing.static_of(&neighbour.id).is_some());
+            // the last acknowledgement, and one that is refused now why.
+            let stays = neighbour.parting || about.left && self.standing.static_of(&neighbour.id).is_some();
             if !(self.standing.admitted.contains(&neighbour.id) || stays) || about.wg_key == self.wg_public {
                 continue;
             }

@@ -286,3 +286,26 @@ fn a_thousand_nodes_have_paths_to_all_others() {
     assert_eq!(paths.len(), 999);
     assert!(paths.values().all(|route| route.hops <= 4));
 }
+
+#[test]
+fn a_change_that_acted_is_not_on_hold_again_when_its_node_tells_another_one() {
+    let mut mesh = Mesh::new(3, 3, &[]);
+    let link = |node: usize| LinkAdvert { to: ShortId::from(&mesh.signers[node].id()), cost: 50, was: Was::Absent };
+    let (old, new) = (link(1), link(2));
+    let mut tell = |seq, mut links: Vec<(LinkAdvert, u16)>, now| {
+        links.sort_by_key(|(link, _)| link.to);
+        let holds: Vec<u16> = links.iter().map(|(_, hold)| *hold).collect();
+        let links = links.into_iter().map(|(link, _)| link).collect();
+        let version = Version { epoch: 1, seq };
+        let record = NodeRecord { fragment: 0, version, about: Some(about(0)), links };
+        mesh.lsdb.insert(mesh.signers[0].item(Body::Node(record)), Duration::ZERO, &holds, now);
+        mesh.lsdb.advance(now);
+        let id = mesh.signers[0].id();
+        mesh.lsdb.links_of(&id).filter(|(_, acts)| *acts).map(|(to, _)| to).collect::<Vec<_>>()
+    };
+    assert!(tell(5, vec![(old, 2_000)], Time::from_secs(10)).is_empty());
+    let now = Time::from_micros(12_000_200);
+    // The origin's clock is a little behind: for it there is still a millisecond to go.
+    assert_eq!(tell(6, vec![(old, 1), (new, 2_000)], now), [old.to]);
+    assert_eq!(tell(7, vec![(old, 0), (new, 1_500)], now + Duration::from_millis(2_001)).len(), 2);
+}

@@ -100,6 +100,17 @@ impl Stored {
         }
     }
 
+    /// A change that is told again, beside another one, acts no later than it did: the origin's count and this node's
+    /// differ a little, and what has acted here must not be on hold again.
+    fn hasten(&self, links: &[LinkAdvert], acts: &mut [Time]) {
+        let known = self.record().map_or(&[][..], |record| &record.links);
+        for (link, acts) in links.iter().zip(acts) {
+            if let Some(index) = known.iter().position(|old| old == link) {
+                *acts = (*acts).min(self.acts.get(index).copied().unwrap_or(Time::ZERO));
+            }
+        }
+    }
+
     /// The cost of link number `index` that acts at that time; `None` while the link does not count yet.
     pub fn effective(&self, index: usize, link: &LinkAdvert, at: Time) -> Option<u32> {
         let on_hold = self.acts.get(index).is_some_and(|acts| *acts > at);
@@ -142,10 +153,15 @@ impl Lsdb {
             Body::Node(record) => record.links.len(),
             _ => 0,
         };
-        let acts = match holds.len() == links && holds.iter().any(|hold| *hold > 0) {
+        let mut acts = match holds.len() == links && holds.iter().any(|hold| *hold > 0) {
             true => holds.iter().map(|hold| acts_at(*hold, now)).collect(),
             false => Vec::new(),
         };
+        if let (Body::Node(record), Some(old)) = (item.body(), self.items.get(&key))
+            && old.record().is_some_and(|old| old.version.epoch == record.version.epoch)
+        {
+            old.hasten(&record.links, &mut acts);
+        }
         self.put(key, Stored { item, born, acts });
         Insert::New
     }
@@ -401,7 +417,7 @@ fn step_end(acts: &BTreeSet<Time>) -> Option<Time> {
 }
 
 /// When a change with this hold (milliseconds) acts; one without hold has acted.
-fn acts_at(hold: u16, now: Time) -> Time {
+pub fn acts_at(hold: u16, now: Time) -> Time {
     if hold == 0 { Time::ZERO } else { now + Duration::from_millis(u64::from(hold.min(2_000))) }
 }
 
