@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::{Answer, read_answer, request};
-use crate::{Done, Forget, Journal, LinkCost, Refusal, Status};
+use crate::{Change, Done, Forget, Journal, LinkCost, Plan, PlanRequest, Refusal, Status, Why};
 
 /// A daemon answers within milliseconds; one that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -73,6 +73,12 @@ pub enum Error {
     },
 }
 
+/// A value in a query (RFC 3986): names and addresses stay as they are.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 fn list(sockets: &[PathBuf]) -> String {
     sockets.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -112,6 +118,17 @@ impl Client {
     /// The last events.
     pub fn journal(&self) -> Result<Journal, Error> {
         self.get("/v1/journal")
+    }
+
+    /// Why packets between two nodes travel as they do; without `from`, from the node that answers.
+    pub fn why(&self, from: Option<&str>, to: &str) -> Result<Why, Error> {
+        let from = from.map_or_else(String::new, |from| format!("from={}&", encoded(from)));
+        self.get(&format!("/v1/why?{from}to={}", encoded(to)))
+    }
+
+    /// What changes would bring; nothing is touched.
+    pub fn plan(&self, changes: &[Change]) -> Result<Plan, Error> {
+        self.post("/v1/plan", &PlanRequest { changes: changes.to_vec() })
     }
 
     /// Sets (`Some`) or clears (`None`) the cost of the link to a neighbour.

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/journal` | | [`Journal`] |
+//! | `GET /v1/why?from=NODE&to=NODE` | [`WhyQuery`] | [`Why`] |
+//! | `POST /v1/plan` | [`PlanRequest`] | [`Plan`] |
 //! | `POST /v1/link-cost` | [`LinkCost`] | [`Done`] |
 //! | `POST /v1/forget` | [`Forget`] | [`Done`] |
 //!
@@ -18,10 +20,14 @@ mod command;
 mod find;
 mod http;
 mod journal;
+mod plan;
 mod status;
+mod why;
 
 pub use client::{Client, Error};
 pub use command::{Done, Forget, LinkCost, Refusal};
 pub use find::{SOCKET_DIRECTORY, find_socket};
 pub use journal::{Journal, JournalEntry};
+pub use plan::{Change, Load, Moved, Pair, Plan, PlanRequest};
 pub use status::{Health, Node, PathKind, Peer, Severity, Status};
+pub use why::{Candidate, Hop, Missing, Rule, Why, WhyQuery};

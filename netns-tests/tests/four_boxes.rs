@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use netns_tests::topology::FourBoxes;
-use netns_tests::{Lab, Load, Node};
-use wgnet_api::{PathKind, Status};
+use netns_tests::{Lab, Load, Node, node};
+use wgnet_api::{PathKind, Status, Why};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -45,6 +45,38 @@ fn all_twelve_pings_pass_and_status_says_which_way() {
         let at_home = peer.endpoint.as_deref().is_some_and(|text| text.starts_with(endpoint));
         assert!(peer.path == PathKind::Gateway || at_home, "{peer:?}");
     }
+}
+
+#[test]
+fn why_names_the_path_who_reads_the_traffic_and_the_reason_for_a_missing_one() {
+    let lab = Lab::new("four boxes why", Load::Light);
+    let boxes = FourBoxes::new(&lab);
+    lab.start_all(boxes.nodes());
+    lab.all_pairs_pass(boxes.nodes(), SOON);
+    let FourBoxes { alpha, beta, delta, .. } = &boxes;
+    alpha.wait_for("delta is behind beta", SOON, |status| goes(status, delta, PathKind::Gateway, Some("beta")));
+    let binary = node::binary().display().to_string();
+    let why = |at: &Node, args: &[&str]| {
+        let socket = at.socket();
+        let args = [&["why", "--json", "--socket", &socket][..], args].concat();
+        // Without a path the exit code is 1, and the explanation is printed all the same.
+        at.machine().namespace().attempt(&binary, &args, "")
+    };
+    let from_alpha: Why = serde_json::from_str(&why(alpha, &["delta"]).expect("there is a path")).expect("JSON");
+    let hops = from_alpha.hops.iter().map(|hop| (hop.from.as_str(), hop.to.as_str())).collect::<Vec<_>>();
+    assert_eq!(hops, [("alpha", "beta"), ("beta", "delta")]);
+    assert_eq!(from_alpha.readers, ["beta"]);
+    assert!(from_alpha.hops.iter().all(|hop| hop.cost.is_some() && hop.rtt_ms.is_some()), "{from_alpha:?}");
+    // By address, and asked of a third node: the same path.
+    let from_beta = why(beta, &["10.1.1.1", "10.1.1.4"]).expect("there is a path");
+    let from_beta: Why = serde_json::from_str(&from_beta).expect("JSON");
+    assert_eq!((from_beta.hops.len(), from_beta.cost, &from_beta.readers), (2, from_alpha.cost, &from_alpha.readers));
+    let unknown = why(alpha, &["nobody"]).expect_err("there is no such node");
+    assert!(unknown.contains("no node named"), "{unknown}");
+    boxes.delta.stop();
+    alpha.wait_for("delta is gone", SOON, |status| !goes(status, delta, PathKind::Gateway, Some("beta")));
+    let missing = why(alpha, &["delta"]).expect_err("there is no path");
+    assert!(missing.contains("left the mesh"), "{missing}");
 }
 
 #[test]

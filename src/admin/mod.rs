@@ -2,17 +2,20 @@
 //!
 //! [`socket`] binds it, 0600, and replaces one that a killed daemon left; [`server`] takes connections of root and of
 //! the daemon's own user, a few at a time and each for a few seconds; [`routes`] turns a request into a [`Request`]
-//! for the daemon's loop and its answer into JSON; [`status`] turns the engine's view into the status that people see.
+//! for the daemon's loop and its answer into JSON; [`status`], [`why`] and [`plan`] turn the
+//! engine's view, explanations and forecasts into what people see.
 //!
 //! The loop answers between two inputs of the engine, so that every answer is one moment's truth. A client that is
 //! slow, stuck or greedy costs the loop nothing: it only ever holds its own connection.
 
+pub mod plan;
 pub mod routes;
 pub mod server;
 pub mod socket;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,6 +31,10 @@ pub enum Request {
     Status(oneshot::Sender<wgnet_api::Status>),
     /// The last events.
     Journal(oneshot::Sender<wgnet_api::Journal>),
+    /// Why packets travel from one node (this one when it is not given) to another as they do.
+    Why(Option<String>, String, oneshot::Sender<Result<wgnet_api::Why, CommandError>>),
+    /// What changes would bring; nothing is touched.
+    Plan(Vec<wgnet_api::Change>, oneshot::Sender<Result<wgnet_api::Plan, CommandError>>),
     /// Something that changes the mesh.
     Command(Command, oneshot::Sender<Result<(), CommandError>>),
 }

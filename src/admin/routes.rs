@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use wgnet_api::{Done, Forget, Journal, LinkCost, Refusal, Status};
+use wgnet_api::{Done, Forget, Journal, LinkCost, Plan, PlanRequest, Refusal, Status, Why, WhyQuery};
 
 use super::Request;
 use crate::mesh::io::{Command, CommandError};
@@ -28,6 +28,8 @@ pub fn router(requests: Loop) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/journal", get(journal))
+        .route("/v1/why", get(why))
+        .route("/v1/plan", post(plan))
         .route("/v1/link-cost", post(link_cost))
         .route("/v1/forget", post(forget))
         .fallback(no_such_route)
@@ -42,6 +44,22 @@ async fn status(State(requests): State<Loop>) -> Result<Json<Status>, Refused> {
 
 async fn journal(State(requests): State<Loop>) -> Result<Json<Journal>, Refused> {
     ask(&requests, Request::Journal).await.map(Json)
+}
+
+async fn why(
+    State(requests): State<Loop>,
+    query: Result<Query<WhyQuery>, QueryRejection>,
+) -> Result<Json<Why>, Refused> {
+    let Query(WhyQuery { from, to }) = query?;
+    ask(&requests, |reply| Request::Why(from, to, reply)).await?.map(Json).map_err(Refused::from)
+}
+
+async fn plan(
+    State(requests): State<Loop>,
+    body: Result<Json<PlanRequest>, JsonRejection>,
+) -> Result<Json<Plan>, Refused> {
+    let Json(PlanRequest { changes }) = body?;
+    ask(&requests, |reply| Request::Plan(changes, reply)).await?.map(Json).map_err(Refused::from)
 }
 
 async fn link_cost(
@@ -64,7 +82,7 @@ async fn no_such_route() -> Refused {
     Refused::new(
         StatusCode::NOT_FOUND,
         "no such route",
-        "the routes are /v1/status, /v1/journal, /v1/link-cost, /v1/forget",
+        "the routes are /v1/status, /v1/journal, /v1/why, /v1/plan, /v1/link-cost, /v1/forget",
     )
 }
 
@@ -113,6 +131,12 @@ impl From<JsonRejection> for Refused {
     }
 }
 
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text(), "write /v1/why?to=NAME or /v1/why?from=NAME&to=NAME")
+    }
+}
+
 impl From<CommandError> for Refused {
     fn from(error: CommandError) -> Self {
         let (status, remedy) = match &error {
@@ -120,6 +144,8 @@ impl From<CommandError> for Refused {
             CommandError::NotNeighbour(_) => (StatusCode::CONFLICT, "run this at one of the two ends of the link"),
             CommandError::NotGateway => (StatusCode::CONFLICT, "run this at a gateway that the network file lists"),
             CommandError::Itself => (StatusCode::CONFLICT, "run this at another gateway"),
+            CommandError::SameNode(_) => (StatusCode::CONFLICT, "name two nodes"),
+            CommandError::NoLink(..) => (StatusCode::CONFLICT, "name the two ends of a link; `wgnet why` shows links"),
         };
         let error = match error {
             CommandError::UnknownName(name) => format!("no node named {name:?} is known"),
@@ -128,6 +154,8 @@ impl From<CommandError> for Refused {
             }
             CommandError::NotGateway => "this node is no gateway that the network file lists".to_owned(),
             CommandError::Itself => "this node cannot forget itself".to_owned(),
+            CommandError::NoLink(..) => error.to_string(),
+            CommandError::SameNode(name) => format!("{name:?} is at both ends: there is no path to explain"),
         };
         Self::new(status, error, remedy)
     }

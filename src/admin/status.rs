@@ -149,11 +149,11 @@ fn severity(severity: event::Severity) -> Severity {
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+pub(super) fn milliseconds(duration: Duration) -> f64 {
     round_to(duration.as_secs_f64() * 1e3, 1e3)
 }
 
 /// Rounds to `1 / steps`, so that JSON shows 0.213 and not 0.21300000000000002.
-fn round_to(value: f64, steps: f64) -> f64 {
+pub(super) fn round_to(value: f64, steps: f64) -> f64 {
     (value * steps).round() / steps
 }

@@ -15,7 +15,7 @@ use crate::mesh::config::{Class, DirectMode, GatewayPolicy, MeshConfig, NetworkK
 use crate::mesh::event::{Event, EventKind, Severity};
 use crate::mesh::ids::{NodeId, WgPublicKey};
 use crate::mesh::io::{PeerReport, TunnelReport};
-use crate::mesh::view::{HealthLine, NodeView, PathKind, View};
+use crate::mesh::view::{self, HealthLine, NodeView, PathKind, View};
 
 const SECRET: [u8; 32] = [0x5a; 32];
 
@@ -143,6 +143,17 @@ fn serve(lifetime: Duration) -> Served {
             match request {
                 Request::Status(reply) => drop(reply.send(sample_status())),
                 Request::Journal(reply) => drop(reply.send(status::journal(events.entries()))),
+                Request::Why(_, to, reply) if to != "bob" => drop(reply.send(Err(CommandError::UnknownName(to)))),
+                Request::Why(from, to, reply) => {
+                    let from = from.unwrap_or_else(|| "alice".to_owned());
+                    drop(reply.send(Ok(sample_why(&from, &to))));
+                }
+                Request::Plan(changes, reply) => {
+                    let broken = changes.len().min(1);
+                    let broken = vec![("alice".to_owned(), "bob".to_owned()); broken];
+                    let forecast = view::Forecast { moved: vec![], broken, gateways: vec![], all_pairs: true };
+                    drop(reply.send(Ok(plan::plan(forecast))));
+                }
                 Request::Command(Command::LinkCost { peer, .. }, reply) if peer != "bob" => {
                     drop(reply.send(Err(CommandError::UnknownName(peer))));
                 }
@@ -152,6 +163,27 @@ fn serve(lifetime: Duration) -> Served {
         }
     });
     Served { _dir: dir, path }
+}
+
+fn sample_why(from: &str, to: &str) -> wgnet_api::Why {
+    let hop = view::Hop {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        cost: Some(50),
+        rtt_us: Some(1_234),
+        loss_percent: Some(7),
+    };
+    why::why(view::Why {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        hops: vec![hop],
+        cost: Some(50),
+        candidates: Vec::new(),
+        missing: None,
+        mtu: 1_420,
+        readers: Vec::new(),
+        note: None,
+    })
 }
 
 async fn with_client<A: Send + 'static>(path: &Path, ask: impl FnOnce(Client) -> A + Send + 'static) -> A {
@@ -175,6 +207,15 @@ async fn client_and_server_agree_on_every_route() {
     assert_eq!(status, sample_status());
     let journal = with_client(&served.path, |client| client.journal()).await.expect("journal");
     assert_eq!((journal.entries[0].kind.as_str(), journal.entries[0].time_ms), ("link", 1_500));
+    let why = with_client(&served.path, |client| client.why(None, "bob")).await.expect("explained");
+    assert_eq!((why.from.as_str(), why.hops[0].rtt_ms, why.hops[0].loss), ("alice", Some(1.234), Some(0.07)));
+    let why = with_client(&served.path, |client| client.why(Some("fd00::1&to=x"), "bob")).await.expect("explained");
+    assert_eq!(why.from, "fd00::1&to=x", "a value stays one value");
+    let unknown = with_client(&served.path, |client| client.why(None, "eve")).await.expect_err("unknown");
+    assert!(matches!(unknown, Error::Refused { status: 404, .. }), "{unknown}");
+    let changes = [wgnet_api::Change::Without("beta".to_owned())];
+    let plan = with_client(&served.path, move |client| client.plan(&changes)).await.expect("forecast");
+    assert_eq!(plan.broken, [wgnet_api::Pair { from: "alice".to_owned(), to: "bob".to_owned() }]);
     with_client(&served.path, |client| client.link_cost("bob", Some(5))).await.expect("set");
     with_client(&served.path, |client| client.link_cost("bob", None)).await.expect("cleared");
     let unknown = with_client(&served.path, |client| client.link_cost("eve", None)).await.expect_err("unknown");
@@ -195,6 +236,7 @@ async fn what_is_asked_wrongly_is_refused_in_json() {
     let large = format!("{{\"peer\":\"{}\"}}", "a".repeat(65 << 10));
     for (request, status) in [
         ("GET /v1/nothing HTTP/1.1\r\nHost: wgnet\r\n\r\n".to_owned(), "404"),
+        ("GET /v1/why?from=bob HTTP/1.1\r\nHost: wgnet\r\n\r\n".to_owned(), "400"),
         ("DELETE /v1/status HTTP/1.1\r\nHost: wgnet\r\n\r\n".to_owned(), "405"),
         (post("{"), "400"),
         (post("{\"peer\":\"bob\",\"cost\":-1}"), "422"),

@@ -54,6 +54,19 @@ Examples:
     Genkey,
     /// Show the running node: its peers, the path to each, and what is wrong.
     Status(StatusArgs),
+    /// Explain how packets travel to a node, or between any two, and what decided.
+    #[command(after_help = "\
+Examples:
+  wgnet why delta           from this node to delta
+  wgnet why charlie delta   between two others, by name or overlay address")]
+    Why(WhyArgs),
+    /// Forecast what changes would bring: routes that move, pairs that break, what gateways carry. Touches nothing.
+    #[command(after_help = "\
+Examples:
+  wgnet plan --without beta              if beta were gone
+  wgnet plan --cost alice-beta=500       if their link cost 500
+  wgnet plan --without beta --cost alice-gamma=10")]
+    Plan(PlanArgs),
     /// At a gateway: let go of a name, so that a reinstalled machine can take it again.
     Forget(ForgetArgs),
     /// Show or set the cost of the link to a peer, in place of the measured one.
@@ -162,6 +175,38 @@ pub struct StatusArgs {
     /// Print JSON for scripts.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `wgnet why`.
+#[derive(Clone, Debug, Args)]
+pub struct WhyArgs {
+    /// Names or overlay addresses; with one, from this node.
+    #[arg(value_names = ["FROM", "TO"], num_args = 1..=2, required = true)]
+    pub nodes: Vec<String>,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon to ask.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// `wgnet plan`.
+#[derive(Clone, Debug, Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["without", "cost"])))]
+pub struct PlanArgs {
+    /// A node that would be gone (name or overlay address); may be given again.
+    #[arg(long, value_name = "NODE")]
+    pub without: Vec<String>,
+    /// A link's ends and the cost it would have; may be given again.
+    #[arg(long, value_name = "A-B=COST")]
+    pub cost: Vec<String>,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon to ask.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
 }
 
 /// `wgnet forget`.

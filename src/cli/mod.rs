@@ -3,7 +3,7 @@
 //! ```text
 //!   wgnet -c net.yaml wg0 10.1.1.1 alice    run          starts a node
 //!   wgnet check                             check        names every mistake, touches nothing
-//!   wgnet status | forget | cost            speak to a running daemon through its socket
+//!   wgnet status | why | plan | forget | cost  speak to a running daemon through its socket
 //!   wgnet genkey | completions              stand alone
 //! ```
 //!
@@ -17,9 +17,11 @@ mod completions;
 mod genkey;
 mod given;
 pub mod logging;
+mod plan;
 mod run;
 pub mod status;
 pub mod terminal;
+mod why;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,8 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Check(_) => ExitCode::FAILURE,
         Command::Genkey => genkey::run(),
         Command::Status(args) => status::run(args),
+        Command::Why(args) => why::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Forget(args) => command::forget(args),
         Command::Cost(args) => command::cost(args),
         Command::Completions(args) => completions::run(args),

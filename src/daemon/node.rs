@@ -331,6 +331,14 @@ impl<S: System> Loop<S> {
         match request {
             Request::Status(reply) => drop(reply.send(self.status())),
             Request::Journal(reply) => drop(reply.send(admin::status::journal(self.journal.entries()))),
+            Request::Why(from, to, reply) => {
+                let why = self.node.engine.why(self.now(), from.as_deref(), &to);
+                drop(reply.send(why.map(admin::why::why)));
+            }
+            Request::Plan(changes, reply) => {
+                let changes: Vec<_> = changes.into_iter().map(admin::plan::what_if).collect();
+                drop(reply.send(self.node.engine.what_if(&changes).map(admin::plan::plan)));
+            }
             Request::Command(command, reply) => {
                 let now = self.now();
                 let outcome = self.node.engine.handle_command(now, command);

@@ -12,6 +12,8 @@ mod plan;
 mod receive;
 mod saved;
 mod view;
+mod what_if;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};

@@ -189,6 +189,12 @@ pub enum CommandError {
     /// Only a gateway that the network file lists can do that.
     #[error("only a gateway that the network file lists can forget a node; run this there")]
     NotGateway,
+    /// The two nodes named have no link with each other.
+    #[error("there is no link between {0:?} and {1:?}")]
+    NoLink(String, String),
+    /// Two different nodes are needed.
+    #[error("{0:?} and {0:?} are the same node")]
+    SameNode(String),
     /// This node itself was named.
     #[error("this node cannot forget itself")]
     Itself,

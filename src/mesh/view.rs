@@ -79,6 +79,136 @@ pub struct NodeView {
     pub why: String,
 }
 
+/// Why packets between two nodes travel as they do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// Name of the first node.
+    pub from: String,
+    /// Name of the last one.
+    pub to: String,
+    /// The path, tunnel by tunnel; empty when there is none.
+    pub hops: Vec<Hop>,
+    /// Sum of the costs on a path of the graph.
+    pub cost: Option<u64>,
+    /// What lost, the best first.
+    pub candidates: Vec<Candidate>,
+    /// Why there is no path.
+    pub missing: Option<Missing>,
+    /// Bytes of a packet that passes whole.
+    pub mtu: u16,
+    /// Who decrypts the traffic on its way.
+    pub readers: Vec<String>,
+    /// What else there is to know.
+    pub note: Option<String>,
+}
+
+/// One tunnel of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Its end on the near side.
+    pub from: String,
+    /// Its end on the far side.
+    pub to: String,
+    /// The cost of the link.
+    pub cost: Option<u64>,
+    /// Smoothed round trip in microseconds: measured here, or as an end told it.
+    pub rtt_us: Option<u32>,
+    /// Smoothed share of lost probes in percent, likewise.
+    pub loss_percent: Option<u8>,
+}
+
+/// A way that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The node it leads over first.
+    pub via: String,
+    /// Its cost in all.
+    pub cost: Option<u64>,
+    /// How much more than the path taken.
+    pub margin: Option<u64>,
+    /// What decided.
+    pub rule: Rule,
+    /// The same in words.
+    pub text: String,
+}
+
+/// What decides against a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// It costs more.
+    Dearer,
+    /// It costs the same, and the tie-break is against it.
+    Tied,
+    /// It leads over a leaf.
+    Leaf,
+    /// It leads back.
+    NoWayOn,
+    /// It lies beneath a direct link.
+    Beneath,
+}
+
+/// Why there is no path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The reason.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// A change that is only thought of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhatIf {
+    /// The named node were not there.
+    Without(String),
+    /// The link between two nodes had this cost.
+    Cost {
+        /// Name of one end.
+        a: String,
+        /// Name of the other one.
+        b: String,
+        /// The cost.
+        cost: u32,
+    },
+}
+
+/// What changes would bring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// Pairs whose path would move.
+    pub moved: Vec<Move>,
+    /// Pairs that would no longer reach each other.
+    pub broken: Vec<(String, String)>,
+    /// What each gateway carries for others.
+    pub gateways: Vec<GatewayLoad>,
+    /// Whether all pairs were compared; else only those of this node.
+    pub all_pairs: bool,
+}
+
+/// A pair whose path would move. Both directions take the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Name of one end.
+    pub from: String,
+    /// Name of the other one.
+    pub to: String,
+    /// Names of the gateways between them now; empty: direct.
+    pub before: Vec<String>,
+    /// The same afterwards.
+    pub after: Vec<String>,
+}
+
+/// What a gateway carries for others, in pairs of nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayLoad {
+    /// Its name.
+    pub name: String,
+    /// Pairs whose path leads through it now.
+    pub before: u64,
+    /// Pairs whose path would.
+    pub after: u64,
+}
+
 /// One thing that is wrong, with its remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthLine {

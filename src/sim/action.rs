@@ -102,7 +102,7 @@ impl World {
         self.command(node, Command::Leave).unwrap_or_default();
     }
 
-    fn kill(&mut self, node: usize) {
+    pub(super) fn kill(&mut self, node: usize) {
         if self.machines[node].daemon.is_some() {
             self.machines[node].disk.crash(&mut self.rng);
             self.end(node);

@@ -1,12 +1,14 @@
 //! Every situation with a few seeds, some random meshes, and that equal seeds give equal runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::random;
 use super::scenario::runner::run;
 use super::scenario::{SITUATIONS, Scenario};
-use super::world::Hosts;
+use super::world::{Hosts, World};
 use crate::mesh::time::Time;
+use crate::mesh::view::WhatIf;
 
 /// Situations longer than this run in the program `simulate`, in an optimised build.
 const LONGEST: Duration = Duration::from_secs(200);
@@ -62,6 +64,52 @@ fn nothing_is_lost_in_the_ring_though_daemons_get_late_to_their_work() {
     }
 }
 
+/// The gateways between each two nodes, as one node explains it; `None`: no path.
+fn ways(world: &World, names: &[&str]) -> BTreeMap<(String, String), Option<Vec<String>>> {
+    let (engine, now) = world.engine(world.number("l1").expect("a leaf")).expect("it runs");
+    let pairs = names.iter().flat_map(|a| names.iter().filter(move |b| a < *b).map(move |b| (*a, *b)));
+    let way = |(a, b): (&str, &str)| {
+        let why = engine.why(now, Some(a), b).expect("both are known");
+        ((a.to_owned(), b.to_owned()), (!why.hops.is_empty()).then_some(why.readers))
+    };
+    pairs.map(way).collect()
+}
+
+#[test]
+fn what_was_forecast_comes_true() {
+    let text = "name: forecast\nabout: a gateway that dies\nnetwork: { subnet: 10.1.0.0/16, direct: never }\n\
+        segments: { net: { prefix: 198.18.0.0/16 } }\nnodes:\n  \
+        g1: { address: 10.1.1.1, attach: { net: 198.18.1.1 }, static: true, cost: 100, reaches: [g2] }\n  \
+        g2: { address: 10.1.1.2, attach: { net: 198.18.1.2 }, static: true, cost: 100, reaches: [g3] }\n  \
+        g3: { address: 10.1.1.3, attach: { net: 198.18.1.3 }, static: true, cost: 100, reaches: [g1] }\n  \
+        l1: { address: 10.1.2.1, attach: { net: 198.18.2.1 }, reaches: [g1, g2] }\n  \
+        l2: { address: 10.1.2.2, attach: { net: 198.18.2.2 }, reaches: [g1, g3] }\n  \
+        l3: { address: 10.1.2.3, attach: { net: 198.18.2.3 }, reaches: [g1] }\n\
+        duration: 60s\n";
+    let scenario = Scenario::parse(text).expect("a scenario");
+    let mut world = World::new(&scenario, 3, Hosts::default());
+    (0..world.len()).for_each(|node| world.start_daemon(node));
+    world.run_until(Time::from_secs(19));
+    let names = ["g2", "g3", "l1", "l2", "l3"];
+    let mut expected = ways(&world, &names);
+    let (engine, _) = world.engine(world.number("l1").expect("a leaf")).expect("it runs");
+    let forecast = engine.what_if(&[WhatIf::Without("g1".to_owned())]).expect("all names are known");
+    assert!(forecast.all_pairs && !forecast.moved.is_empty(), "{forecast:?}");
+    let alone = forecast.broken.iter().map(|(a, b)| format!("{a} {b}")).collect::<Vec<_>>();
+    assert_eq!(alone, ["g2 l3", "g3 l3", "l1 l3", "l2 l3"], "l3 hangs on g1 alone");
+    for moved in &forecast.moved {
+        expected.insert((moved.from.clone(), moved.to.clone()), Some(moved.after.clone()));
+    }
+    for (a, b) in &forecast.broken {
+        expected.insert((a.clone(), b.clone()), None);
+    }
+    assert_eq!(ways(&world, &names).len(), expected.len(), "to ask touches nothing");
+    let kill = world.number("g1").expect("a gateway");
+    world.kill(kill);
+    world.run_until(Time::from_secs(40));
+    assert_eq!(ways(&world, &names), expected);
+}
+
 /// Six nodes through one storm; the long runs are the program's.
 const SMALL: (usize, Duration) = (6, Duration::from_secs(600));
 
@@ -101,7 +149,7 @@ fn idle_traffic(leaves: usize) -> u64 {
         (1..=leaves).map(leaf).collect::<String>()
     );
     let scenario = Scenario::parse(&text).expect("a scenario");
-    let mut world = super::world::World::new(&scenario, 1, Hosts::default());
+    let mut world = World::new(&scenario, 1, Hosts::default());
     (0..world.len()).for_each(|node| world.start_daemon(node));
     let leaf = world.number("l1").expect("a leaf");
     world.run_until(Time::from_secs(180));

@@ -20,6 +20,7 @@ use super::scenario::Scenario;
 use super::signatures::Signatures;
 use super::traffic::{Ping, Pings};
 use super::tunnel::{Act, Message, Packet, Payload, TTL, bare_size};
+use crate::mesh::engine::Engine;
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{Destination, Output, Via};
 use crate::mesh::time::Time;
@@ -189,6 +190,11 @@ impl World {
     /// Whether a node has no wrong claims.
     pub fn is_honest(&self, node: usize) -> bool {
         !self.machines[node].adversary
+    }
+
+    /// A running node's engine, and its time now.
+    pub fn engine(&self, node: usize) -> Option<(&Engine, Time)> {
+        self.machines[node].daemon.as_ref().map(|daemon| (&daemon.engine, daemon.engine_time(self.now)))
     }
 
     /// What a running node shows of itself.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::super::config::GatewayPolicy;
 use super::super::ids::NodeId;
 use super::super::path::ALGORITHM;
-use super::super::record::{About, Body, LinkAdvert, NodeRecord, ShortId, Version, Was, acts_at, grant_of};
+use super::super::record::{About, Body, LinkAdvert, NodeRecord, Quality, ShortId, Version, Was, acts_at, grant_of};
 use super::super::time::Time;
 use super::super::trust::may_forward;
 use super::{Engine, Neighbour};
@@ -87,7 +87,8 @@ impl Engine {
         self.own.told.insert(fragment);
         let mut links: Vec<(LinkAdvert, u16)> = Vec::new();
         for (id, advert) in self.own.adverts.iter_mut().filter(|(_, advert)| advert.fragment == fragment) {
-            let link = LinkAdvert { to: ShortId::from(id), cost: advert.cost, was: advert.was };
+            let quality = self.neighbours.get(id).map_or_else(Quality::default, |n| n.link.cost.quality());
+            let link = LinkAdvert { to: ShortId::from(id), cost: advert.cost, was: advert.was, quality };
             let hold = self.lsdb.hold_left(advert.acts, now);
             // As the others will count, in whole milliseconds.
             advert.acts = advert.acts.min(acts_at(hold, now));

@@ -76,12 +76,12 @@ impl Engine {
             gateway: self.standing.is_gateway(&id),
             refused: !admitted,
             prefixes: about.addresses.iter().map(|address| host_prefix(*address)).collect(),
-            why: self.why(now, id, path, switched, others),
+            why: self.sentence(now, id, path, switched, others),
         }
     }
 
     /// One sentence: why this path and no other.
-    fn why(
+    fn sentence(
         &self,
         now: Time,
         id: NodeId,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::record::Quality;
 use super::super::time::Time;
 
 /// What a hop costs beside its latency. Latency counts 10 a millisecond: a detour through one more node must save 5 ms.
@@ -68,6 +69,14 @@ impl Cost {
     /// Smoothed share of lost probes (there or back), 0 to 1.
     pub fn loss(&self) -> f64 {
         self.loss
+    }
+
+    /// What was measured, for people.
+    pub fn quality(&self) -> Quality {
+        Quality {
+            rtt_us: self.rtt.map_or(0, |rtt| (rtt * 1e6).clamp(1.0, f64::from(u32::MAX)) as u32),
+            loss_percent: (self.loss * 100.0).round().clamp(0.0, 100.0) as u8,
+        }
     }
 
     /// The cost as measured now.

@@ -123,6 +123,24 @@ impl Graph {
         paths
     }
 
+    /// The graph without one node's edges.
+    pub fn without(&self, id: &NodeId) -> Self {
+        let gone = self.ids.binary_search(id).ok();
+        let edges = self.edges.iter().copied().filter(|(a, b, _)| gone != Some(*a) && gone != Some(*b));
+        Self { ids: Arc::clone(&self.ids), gateway: Arc::clone(&self.gateway), edges: edges.collect() }
+    }
+
+    /// The graph with another cost of the edge between two nodes; unchanged where there is no such edge.
+    pub fn with_cost(&self, a: &NodeId, b: &NodeId, cost: u32) -> Self {
+        let mut changed = self.clone();
+        if let (Ok(a), Ok(b)) = (self.ids.binary_search(a), self.ids.binary_search(b))
+            && let Some(edge) = changed.edges.iter_mut().find(|(x, y, _)| (*x, *y) == (a.min(b), a.max(b)))
+        {
+            edge.2 = weight(cost, &self.ids[a], &self.ids[b]);
+        }
+        changed
+    }
+
     /// All nodes, sorted.
     pub fn ids(&self) -> &[NodeId] {
         &self.ids

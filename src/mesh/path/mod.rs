@@ -11,9 +11,11 @@
 //! While nodes move from one path to the next, `crossing` keeps each packet on the path on which it set out.
 
 mod crossing;
+mod explain;
 mod graph;
 #[cfg(test)]
 mod tests;
 
 pub use crossing::Crossings;
+pub use explain::{Explanation, Other, Verdict, explain};
 pub use graph::{ALGORITHM, Graph, Paths, Route};

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::config::Class;
 use super::super::ids::{NetworkId, NodeId, WgPublicKey};
-use super::super::record::{About, Body, LinkAdvert, Lsdb, NodeRecord, ShortId, Signer, Version, Was};
+use super::super::record::{About, Body, LinkAdvert, Lsdb, NodeRecord, Quality, ShortId, Signer, Version, Was};
 use super::super::time::Time;
 use super::super::trust::Standing;
 use super::*;
@@ -51,6 +51,7 @@ impl Mesh {
             to: ShortId::from(&self.signers[*to].id()),
             cost: *cost,
             was: Was::Settled,
+            quality: Quality::default(),
         };
         let mut adverts: Vec<LinkAdvert> = links.iter().map(advert).collect();
         adverts.sort_by_key(|link| link.to);
@@ -140,8 +141,8 @@ fn a_change_on_hold_acts_when_the_hold_has_run_out_and_a_loss_at_once() {
     let mut mesh = Mesh::new(3, 3, &[(0, 1, 50, 50), (1, 2, 50, 50), (0, 2, 500, 500)]);
     let to = |node: usize| ShortId::from(&mesh.signers[node].id());
     let mut links = vec![
-        LinkAdvert { to: to(1), cost: 50, was: Was::Settled },
-        LinkAdvert { to: to(2), cost: 60, was: Was::Cost(500) },
+        LinkAdvert { to: to(1), cost: 50, was: Was::Settled, quality: Quality::default() },
+        LinkAdvert { to: to(2), cost: 60, was: Was::Cost(500), quality: Quality::default() },
     ];
     links.sort_by_key(|link| link.to);
     let holds: Vec<u16> = links.iter().map(|link| if link.was == Was::Settled { 0 } else { 2_000 }).collect();
@@ -154,7 +155,10 @@ fn a_change_on_hold_acts_when_the_hold_has_run_out_and_a_loss_at_once() {
     // The other end still says 500, so even then the way through node 1 is shorter; its own cost shows in the edge.
     assert_eq!(hops(&mesh, Time::from_secs(11)), Some(2));
     assert_eq!(mesh.lsdb.advance(Time::from_secs(11)).next, Some(Time::from_secs(12)));
-    let lost = record(Version { epoch: 1, seq: 6 }, vec![LinkAdvert { to: to(2), cost: 60, was: Was::Settled }]);
+    let lost = record(
+        Version { epoch: 1, seq: 6 },
+        vec![LinkAdvert { to: to(2), cost: 60, was: Was::Settled, quality: Quality::default() }],
+    );
     let item = mesh.signers[0].item(Body::Node(lost));
     mesh.lsdb.insert(item, Duration::ZERO, &[0], Time::from_secs(11));
     assert_eq!(hops(&mesh, Time::from_secs(11)), Some(1), "the lost link is gone at once");
@@ -274,6 +278,55 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn an_explanation_is_the_path_that_packets_take_and_nothing_that_lost_is_better(
+        gateways in 1_usize..7,
+        leaves in 0_usize..10,
+        picks in prop::collection::vec((0_usize..17, 0_usize..17, 1_u32..4), 5..60),
+    ) {
+        let nodes = gateways + leaves;
+        let mut seen = std::collections::BTreeSet::new();
+        let links: Vec<_> = picks
+            .into_iter()
+            .map(|(a, b, cost)| (a % nodes, b % nodes, cost, cost))
+            .filter(|(a, b, ..)| a != b && seen.insert((*a.min(b), *a.max(b))))
+            .collect();
+        let mesh = Mesh::new(nodes, gateways, &links);
+        let graph = mesh.graph();
+        let ids: Vec<NodeId> = (0..nodes).map(|node| mesh.id(node)).collect();
+        let tables: std::collections::BTreeMap<NodeId, Paths> = ids.iter().map(|id| (*id, graph.paths(id))).collect();
+        for from in &ids {
+            for to in ids.iter().filter(|to| *to != from) {
+                let walked = walk(&tables, *from, *to);
+                let Some(explanation) = explain(&graph, from, to) else {
+                    prop_assert!(walked.is_none());
+                    continue;
+                };
+                let way: Vec<NodeId> =
+                    std::iter::once(*from).chain(explanation.way.iter().map(|(id, _)| *id)).collect();
+                prop_assert_eq!(Some(way), walked);
+                let cost: u64 = explanation.way.iter().map(|(_, cost)| cost).sum();
+                prop_assert_eq!(cost, tables[from][to].cost());
+                prop_assert_eq!(explanation.others.len() + 1, graph.neighbours(from).count());
+                for other in &explanation.others {
+                    match &other.verdict {
+                        Verdict::Dearer(dearer, way) => {
+                            prop_assert!(*dearer > cost);
+                            prop_assert_eq!(way.last().map(|(id, _)| *id), Some(*to));
+                        }
+                        Verdict::Tied(same, _) => prop_assert_eq!(*same, cost),
+                        Verdict::Leaf => prop_assert!(!graph.gateways().any(|id| id == other.first)),
+                        Verdict::NoWayOn => prop_assert!(other.first != *to),
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_thousand_nodes_have_paths_to_all_others() {
     let gateways = 30;
@@ -290,7 +343,12 @@ fn a_thousand_nodes_have_paths_to_all_others() {
 #[test]
 fn a_change_that_acted_is_not_on_hold_again_when_its_node_tells_another_one() {
     let mut mesh = Mesh::new(3, 3, &[]);
-    let link = |node: usize| LinkAdvert { to: ShortId::from(&mesh.signers[node].id()), cost: 50, was: Was::Absent };
+    let link = |node: usize| LinkAdvert {
+        to: ShortId::from(&mesh.signers[node].id()),
+        cost: 50,
+        was: Was::Absent,
+        quality: Quality::default(),
+    };
     let (old, new) = (link(1), link(2));
     let mut tell = |seq, mut links: Vec<(LinkAdvert, u16)>, now| {
         links.sort_by_key(|(link, _)| link.to);

@@ -105,7 +105,9 @@ impl Stored {
     fn hasten(&self, links: &[LinkAdvert], acts: &mut [Time]) {
         let known = self.record().map_or(&[][..], |record| &record.links);
         for (link, acts) in links.iter().zip(acts) {
-            if let Some(index) = known.iter().position(|old| old == link) {
+            if let Some(index) =
+                known.iter().position(|old| (old.to, old.cost, old.was) == (link.to, link.cost, link.was))
+            {
                 *acts = (*acts).min(self.acts.get(index).copied().unwrap_or(Time::ZERO));
             }
         }
@@ -389,6 +391,14 @@ impl Lsdb {
         let mut start = None;
         let records = self.fragments().filter_map(|(id, stored)| Some((id, stored, stored.record()?)));
         records.filter(move |(_, _, record)| is_current(record, &mut start))
+    }
+
+    /// What `from` tells of its link to `to`.
+    pub fn advert(&self, from: &NodeId, to: &NodeId) -> Option<&LinkAdvert> {
+        let short = ShortId::from(to);
+        let fragments = self.items.range(Key::Node(*from, 0)..=Key::Node(*from, u8::MAX));
+        let mut links = fragments.filter_map(|(_, stored)| stored.record()).flat_map(|record| &record.links);
+        links.find(|link| link.to == short)
     }
 
     /// Every link that `from` advertises, and whether it acts already.

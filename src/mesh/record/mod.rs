@@ -22,4 +22,4 @@ mod node;
 
 pub use item::{Body, CheckSignature, Forget, InvalidItem, Item, Key, Signer, Strict, Subject, Verifier, Vote};
 pub use lsdb::{Carried, Insert, Lsdb, MAX_AGE, Pending, REFRESH, Stored, Summary, acts_at};
-pub use node::{About, LinkAdvert, NodeRecord, ShortId, Version, Was, grant_of};
+pub use node::{About, LinkAdvert, NodeRecord, Quality, ShortId, Version, Was, grant_of};

@@ -49,6 +49,17 @@ pub struct LinkAdvert {
     pub cost: u32,
     /// What acts until then.
     pub was: Was,
+    /// What was measured when this was told; for people only, paths do not depend on it.
+    pub quality: Quality,
+}
+
+/// A link as its owner measures it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Smoothed round trip in microseconds; 0: not measured.
+    pub rtt_us: u32,
+    /// Smoothed share of lost probes in percent, there or back.
+    pub loss_percent: u8,
 }
 
 /// One fragment of a node's record. Fragment 0 describes the node; every fragment lists links.
@@ -118,7 +129,10 @@ impl NodeRecord {
             (None, 1..Self::MAX_FRAGMENTS) => true,
             _ => false,
         };
-        about && sorted && links.len() <= Self::max_links(self.fragment) && links.iter().all(|link| link.cost > 0)
+        about
+            && sorted
+            && links.len() <= Self::max_links(self.fragment)
+            && links.iter().all(|link| link.cost > 0 && link.quality.loss_percent <= 100)
     }
 }
 

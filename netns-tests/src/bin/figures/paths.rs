@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wgnet::mesh::config::Class;
 use wgnet::mesh::ids::{NetworkId, WgPublicKey};
 use wgnet::mesh::path::{ALGORITHM, Graph};
-use wgnet::mesh::record::{About, Body, LinkAdvert, Lsdb, NodeRecord, ShortId, Signer, Version, Was};
+use wgnet::mesh::record::{About, Body, LinkAdvert, Lsdb, NodeRecord, Quality, ShortId, Signer, Version, Was};
 use wgnet::mesh::time::Time;
 use wgnet::mesh::trust::Standing;
 
@@ -58,6 +58,7 @@ fn mesh() -> (Lsdb, Standing, wgnet::mesh::ids::NodeId) {
                 to: ShortId::from(&signers[*other].id()),
                 cost: 50 + (node * other % 90) as u32,
                 was: Was::Settled,
+                quality: Quality::default(),
             })
             .collect::<Vec<_>>();
         links.sort_by_key(|link| link.to);
