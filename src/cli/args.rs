@@ -54,6 +54,12 @@ Examples:
     Genkey,
     /// Show the running node: its peers, the path to each, and what is wrong.
     Status(StatusArgs),
+    /// Show what happened: links, paths, refusals, each with its cause.
+    #[command(after_help = "\
+Examples:
+  wgnet journal -n 20       the last twenty events
+  wgnet journal --json      all that are kept, one JSON object a line")]
+    Journal(JournalArgs),
     /// Explain how packets travel to a node, or between any two, and what decided.
     #[command(after_help = "\
 Examples:
@@ -175,6 +181,20 @@ pub struct StatusArgs {
     /// Print JSON for scripts.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `wgnet journal`.
+#[derive(Clone, Debug, Args)]
+pub struct JournalArgs {
+    /// Only the last so many events.
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub lines: Option<usize>,
+    /// Print JSON lines for scripts.
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon to ask.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
 }
 
 /// `wgnet why`.

@@ -3,7 +3,8 @@
 //! ```text
 //!   wgnet -c net.yaml wg0 10.1.1.1 alice    run          starts a node
 //!   wgnet check                             check        names every mistake, touches nothing
-//!   wgnet status | why | plan | forget | cost  speak to a running daemon through its socket
+//!   wgnet status | journal | why | plan     ask a running daemon
+//!   wgnet forget | cost                     tell it something through its socket
 //!   wgnet genkey | completions              stand alone
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod command;
 mod completions;
 mod genkey;
 mod given;
+mod journal;
 pub mod logging;
 mod plan;
 mod run;
@@ -58,6 +60,7 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Check(_) => ExitCode::FAILURE,
         Command::Genkey => genkey::run(),
         Command::Status(args) => status::run(args),
+        Command::Journal(args) => journal::run(args),
         Command::Why(args) => why::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Forget(args) => command::forget(args),

@@ -8,6 +8,7 @@ mod links;
 mod neighbour;
 mod news;
 mod origin;
+mod paths;
 mod plan;
 mod receive;
 mod saved;
@@ -64,12 +65,6 @@ const PARTING: Duration = Duration::from_secs(1);
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
 /// A static peer's votes are firm only after so long: first it must hear whom the others saw first.
 const LISTEN: Duration = Duration::from_secs(5);
-/// Packets may come by paths that were for so long: nodes move on at about, not exactly, the same time.
-const LINGER: Duration = Duration::from_secs(2);
-/// So many paths that were are remembered ...
-const REMEMBERED: usize = 6;
-/// ... and so many that will be are foreseen, besides the last.
-const FORESEEN: usize = 4;
 /// Interval of the review of costs, damped links and uplinks.
 const REVIEW: Duration = Duration::from_secs(1);
 /// With `direct: auto`, pairs are direct while the mesh has at most so many nodes ...
@@ -642,76 +637,6 @@ impl Engine {
         }
         self.timers.stop(Timer::Probe(id));
         self.dirty.plan = true;
-    }
-
-    fn find_paths(&mut self, now: Time) {
-        let pending = self.lsdb.advance(now);
-        match pending.next {
-            Some(at) => self.timers.set(Timer::Hold, at),
-            None => self.timers.stop(Timer::Hold),
-        }
-        let last = pending.acts.last().filter(|_| pending.acts.len() > FORESEEN);
-        let coming = pending.acts.iter().take(FORESEEN).chain(last).copied();
-        let times: Vec<Time> = std::iter::once(self.lsdb.acted()).chain(coming).collect();
-        let mut graphs = Graph::at(&self.lsdb, &self.standing, &times);
-        let graph = graphs.remove(0);
-        graphs.dedup();
-        let known = std::mem::take(&mut self.coming);
-        let same = known.iter().map(|(graph, _)| graph).eq(&graphs);
-        self.coming = match same {
-            true => known,
-            false => graphs.into_iter().map(|graph| (graph.paths(&self.id), graph)).map(|(p, g)| (g, p)).collect(),
-        };
-        self.dirty.crossings |= !same;
-        self.dirty.plan |= !same;
-        if graph == self.graph {
-            return;
-        }
-        self.effective_hash = graph.hash();
-        self.count("path_computations");
-        let paths = graph.paths(&self.id);
-        let graph = std::mem::replace(&mut self.graph, graph);
-        let before = std::mem::replace(&mut self.paths, paths);
-        if before != self.paths {
-            self.dirty.plan = true;
-            if !self.leaving {
-                self.tell_path_changes(&before);
-                self.seek_direct(now);
-            }
-        }
-        self.past.push_front((now + LINGER, graph, before));
-        self.past.truncate(REMEMBERED);
-        self.dirty.crossings = true;
-        self.timers.set_no_later(Timer::Past, now + LINGER);
-    }
-
-    /// Nobody sends by what acted two seconds ago.
-    fn forget_past(&mut self, now: Time) {
-        self.past.retain(|(until, ..)| *until > now);
-        if let Some((until, ..)) = self.past.back() {
-            self.timers.set(Timer::Past, *until);
-        }
-        self.dirty.crossings = true;
-        self.dirty.plan = true;
-    }
-
-    fn tell_path_changes(&mut self, before: &Paths) {
-        let ids: BTreeSet<NodeId> = before.keys().chain(self.paths.keys()).copied().collect();
-        for id in ids {
-            let (old, new) = (before.get(&id).map(|r| r.next), self.paths.get(&id).map(|r| r.next));
-            if old == new {
-                continue;
-            }
-            self.count("path_changes");
-            let name = self.name_of(&id);
-            let say = |next: Option<NodeId>| match next {
-                None => "unreachable".to_owned(),
-                Some(next) if next == id => "direct".to_owned(),
-                Some(next) => format!("through {}", self.name_of(&next)),
-            };
-            let text = format!("{name}: {} (was {}), shortest path of the link-state database", say(new), say(old));
-            self.event(Severity::Info, EventKind::Path, &name, text);
-        }
     }
 
     // Sending.

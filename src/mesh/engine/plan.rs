@@ -74,8 +74,8 @@ impl Engine {
         let past = self.past.iter().map(|(_, graph, paths)| (graph, paths));
         let coming = self.coming.iter().map(|(graph, paths)| (graph, paths));
         let plans: Vec<_> = std::iter::once((&self.graph, &self.paths)).chain(coming).chain(past).collect();
-        let ids = plans.iter().flat_map(|(graph, _)| graph.ids()).collect::<BTreeSet<&NodeId>>();
-        let nodes = ids.into_iter().filter_map(|id| {
+        // Whoever is refused by now gets nothing by a path that was.
+        let nodes = self.standing.admitted.iter().filter_map(|id| {
             let about = self.lsdb.about(id)?;
             Some((*id, about.wg_key, &about.addresses[..]))
         });
