@@ -118,6 +118,10 @@ mod linux {
         }
         println!("Look around, for instance from charlie (another terminal, as root):");
         let tid = boxes.charlie.machine().namespace().tid();
+        let (wgnet, socket) = (node::binary(), boxes.charlie.socket());
+        for question in ["status", "why alpha", "plan --without beta", "journal -n 20"] {
+            println!("  nsenter -t {tid} -m -n {} {question} --socket {socket}", wgnet.display());
+        }
         println!("  nsenter -t {tid} -m -n wg show wg0        ping 10.1.1.1        ip route");
         println!("Ctrl-C ends the lab.");
         let mut last = String::new();

@@ -85,6 +85,11 @@ fn text(plan: &Plan) -> String {
     for pair in &plan.broken {
         let _ = writeln!(text, "  breaks: {} - {}", pair.from, pair.to);
     }
+    if !plan.broken.is_empty() {
+        text.push_str(
+            "  (two leaves that agreed on a direct link keep it; of others' agreements this node does not know)\n",
+        );
+    }
     for moved in &plan.moved {
         let _ = writeln!(
             text,
@@ -140,6 +145,7 @@ mod tests {
         let expected = "\
 1 pairs break, 1 move
   breaks: alice - charlie
+  (two leaves that agreed on a direct link keep it; of others' agreements this node does not know)
   moves:  alice - delta: gamma > eta instead of beta
   eta carries 1 pairs instead of 0
 ";

@@ -16,7 +16,8 @@ type Tables = BTreeMap<NodeId, Paths>;
 
 impl Engine {
     /// The routes that would move, the pairs that would break, and what each gateway would carry, if all of `changes`
-    /// came true. Nothing is touched.
+    /// came true. Nothing is touched. A direct link outside the graph stays as it is; of those between two other nodes
+    /// only they know.
     pub fn what_if(&self, changes: &[WhatIf]) -> Result<Forecast, CommandError> {
         let mut graph = self.graph.clone();
         let mut gone = Vec::new();
@@ -49,6 +50,11 @@ impl Engine {
             let name = self.name_of(from);
             let counts = |to: &&NodeId| *to != from && (!all || name < self.name_of(to));
             for to in ends.iter().filter(counts) {
+                let other = if *from == self.id() { *to } else { *from };
+                let mine = [*from, *to].contains(&self.id());
+                if mine && self.neighbours.get(&other).is_some_and(|neighbour| neighbour.direct.is_active()) {
+                    continue;
+                }
                 let (old, new) = (walk(&before, *from, *to), walk(&after, *from, *to));
                 for gateway in old.iter().flatten().filter(|id| *id != to) {
                     load.entry(*gateway).and_modify(|load| load.0 += 1);
