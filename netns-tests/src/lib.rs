@@ -13,7 +13,7 @@
 //! forwarder.rs   the impaired switch: delay, loss, order           slots.rs      how many labs run at once
 //! router.rs      NAT and stateful firewalls                        topology.rs   the networks that several tests use
 //! scenario/      runs the simulator's scenario files with daemons  datagrams.rs  what an attacker hears and forges
-//! decoders.rs    what must hold for any bytes: fuzz/ and a test
+//! decoders/      what must hold for any bytes: fuzz/ and a test
 //! ```
 //!
 //! Nothing is left behind, however a test ends: see [`namespace`].

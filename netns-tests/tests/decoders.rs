@@ -51,3 +51,12 @@ fn no_bytes_make_a_decoder_panic() {
         }
     }
 }
+
+#[test]
+fn the_corpus_is_what_the_encoders_make_now() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for (decoder, name, bytes) in decoders::samples::all() {
+        let file = std::fs::read(corpus.join(decoder).join(name)).unwrap_or_default();
+        assert!(file == bytes, "{decoder}/{name} is outdated: `cargo run -p netns-tests --bin corpus` writes it anew");
+    }
+}

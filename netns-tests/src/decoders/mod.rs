@@ -1,6 +1,8 @@
 //! Every decoder that reads what others wrote, each with what must hold for any bytes. The fuzz targets (`fuzz/`) and a
 //! test that replays their corpus call these.
 
+pub mod samples;
+
 use std::time::Duration;
 
 use wgnet::mesh::config::NetworkKey;
