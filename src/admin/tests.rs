@@ -216,6 +216,11 @@ async fn client_and_server_agree_on_every_route() {
     let changes = [wgnet_api::Change::Without("beta".to_owned())];
     let plan = with_client(&served.path, move |client| client.plan(&changes)).await.expect("forecast");
     assert_eq!(plan.broken, [wgnet_api::Pair { from: "alice".to_owned(), to: "bob".to_owned() }]);
+    let cost = |cost| wgnet_api::Change::Cost { a: "alice".to_owned(), b: "bob".to_owned(), cost };
+    for changes in [vec![cost(0)], vec![cost(1_000_001)], vec![cost(1); 65]] {
+        let refused = with_client(&served.path, move |client| client.plan(&changes)).await.expect_err("wrong");
+        assert!(matches!(refused, Error::Refused { status: 422, .. }), "{refused}");
+    }
     with_client(&served.path, |client| client.link_cost("bob", Some(5))).await.expect("set");
     with_client(&served.path, |client| client.link_cost("bob", None)).await.expect("cleared");
     let unknown = with_client(&served.path, |client| client.link_cost("eve", None)).await.expect_err("unknown");

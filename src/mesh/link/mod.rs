@@ -2,8 +2,8 @@
 //!
 //! Hellos travel inside the tunnel, to the neighbour's link address, so they test exactly what data will use. A hello
 //! is answered by one that carries its number back: only such an **echo** proves a link, since it went there and back.
-//! In the steady state one side asks and the other, which yields, answers and gets its echo with the next question. When an
-//! answer is missing, questions come every 150 ms, and after 1.8 s the link is dead.
+//! In the steady state one side asks and the other, which yields, answers and gets its echo with the next question.
+//! When an answer is missing, questions come every 150 ms, and after 1.8 s the link is dead.
 //!
 //! The **advertised** cost is sticky (hysteresis), a flapping link is **damped**: both at the origin of the advert, and
 //! nowhere else, since every other node must compute the same paths from the same adverts.

@@ -72,12 +72,9 @@ fn decided(cost: u64, chosen: u64, way: Vec<(NodeId, u64)>) -> Verdict {
 
 /// The path, node after node, with the cost of each edge.
 fn way(graph: &Graph, from: &NodeId, to: &NodeId) -> Option<Vec<(NodeId, u64)>> {
-    // The way back is the way there reversed, so the paths from the far end name each next hop.
-    let back = graph.paths(to);
     let mut way = Vec::new();
     let mut at = *from;
     while at != *to {
-        back.get(&at)?;
         let next = graph.paths(&at).get(to)?.next;
         way.push((next, graph.edge(&at, &next)?));
         at = next;

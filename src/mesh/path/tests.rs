@@ -164,6 +164,13 @@ fn a_change_on_hold_acts_when_the_hold_has_run_out_and_a_loss_at_once() {
     assert_eq!(hops(&mesh, Time::from_secs(11)), Some(1), "the lost link is gone at once");
 }
 
+/// Links drawn at random, each pair of ends once.
+fn distinct_links(picks: Vec<(usize, usize, u32)>, nodes: usize) -> Vec<(usize, usize, u32, u32)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let links = picks.into_iter().map(|(a, b, cost)| (a % nodes, b % nodes, cost, cost));
+    links.filter(|(a, b, ..)| a != b && seen.insert((*a.min(b), *a.max(b)))).collect()
+}
+
 /// The way of a packet while some nodes have moved to the second of two plans and others have not: `late` says who.
 fn cross(
     plans: &[(&Graph, &std::collections::BTreeMap<NodeId, Paths>); 2],
@@ -207,12 +214,7 @@ proptest! {
         late in any::<u64>(),
     ) {
         let nodes = gateways + leaves;
-        let mut seen = std::collections::BTreeSet::new();
-        let mut links: Vec<_> = picks
-            .into_iter()
-            .map(|(a, b, cost)| (a % nodes, b % nodes, cost, cost))
-            .filter(|(a, b, ..)| a != b && seen.insert((*a.min(b), *a.max(b))))
-            .collect();
+        let mut links = distinct_links(picks, nodes);
         let before = Mesh::new(nodes, gateways, &links).graph();
         let count = links.len();
         for index in dearer {
@@ -288,12 +290,7 @@ proptest! {
         picks in prop::collection::vec((0_usize..17, 0_usize..17, 1_u32..4), 5..60),
     ) {
         let nodes = gateways + leaves;
-        let mut seen = std::collections::BTreeSet::new();
-        let links: Vec<_> = picks
-            .into_iter()
-            .map(|(a, b, cost)| (a % nodes, b % nodes, cost, cost))
-            .filter(|(a, b, ..)| a != b && seen.insert((*a.min(b), *a.max(b))))
-            .collect();
+        let links = distinct_links(picks, nodes);
         let mesh = Mesh::new(nodes, gateways, &links);
         let graph = mesh.graph();
         let ids: Vec<NodeId> = (0..nodes).map(|node| mesh.id(node)).collect();

@@ -396,17 +396,19 @@ impl Lsdb {
     /// What `from` tells of its link to `to`.
     pub fn advert(&self, from: &NodeId, to: &NodeId) -> Option<&LinkAdvert> {
         let short = ShortId::from(to);
+        self.records_of(from).flat_map(|(_, record)| &record.links).find(|link| link.to == short)
+    }
+
+    fn records_of(&self, from: &NodeId) -> impl Iterator<Item = (&Stored, &NodeRecord)> {
+        let mut start = None;
         let fragments = self.items.range(Key::Node(*from, 0)..=Key::Node(*from, u8::MAX));
-        let mut links = fragments.filter_map(|(_, stored)| stored.record()).flat_map(|record| &record.links);
-        links.find(|link| link.to == short)
+        let records = fragments.filter_map(|(_, stored)| Some((stored, stored.record()?)));
+        records.filter(move |(_, record)| is_current(record, &mut start))
     }
 
     /// Every link that `from` advertises, and whether it acts already.
     pub fn links_of(&self, from: &NodeId) -> impl Iterator<Item = (ShortId, bool)> {
-        let mut start = None;
-        let fragments = self.items.range(Key::Node(*from, 0)..=Key::Node(*from, u8::MAX));
-        let records = fragments.filter_map(|(_, stored)| Some((stored, stored.record()?)));
-        records.filter(move |(_, record)| is_current(record, &mut start)).flat_map(move |(stored, record)| {
+        self.records_of(from).flat_map(move |(stored, record)| {
             let links = record.links.iter().enumerate();
             links.map(move |(index, link)| (link.to, stored.effective(index, link, self.acted).is_some()))
         })

@@ -1,4 +1,5 @@
-//! Measures the figures of the README and prints them as a table, or those lines of it that contain WORD. Needs root, and nothing else running:
+//! Measures the figures of the README and prints them as a table, or those lines of it that contain WORD. Needs root,
+//! and nothing else running:
 //!
 //! `cargo build --release && cargo run --release -p netns-tests --bin figures [ROUNDS [WORD]]`
 
