@@ -40,7 +40,10 @@ impl Engine {
         let all = self.graph.ids().len() <= ALL_PAIRS;
         let ends: Vec<NodeId> = self.graph.ids().iter().copied().filter(|id| !gone.contains(id)).collect();
         let starts: Vec<NodeId> = ends.iter().copied().filter(|id| all || *id == self.id()).collect();
-        let tables = |graph: &Graph| -> Tables { graph.ids().iter().map(|id| (*id, graph.paths(id))).collect() };
+        // Only gateways forward: no other node's table is asked on the way.
+        let asked = |id: &&NodeId| starts.contains(id) || self.standing.is_gateway(id);
+        let tables =
+            |graph: &Graph| -> Tables { graph.ids().iter().filter(asked).map(|id| (*id, graph.paths(id))).collect() };
         let (before, after) = (tables(&self.graph), tables(&graph));
         let mut forecast = Forecast { moved: Vec::new(), broken: Vec::new(), gateways: Vec::new(), all_pairs: all };
         let mut load: BTreeMap<NodeId, (u64, u64)> =
@@ -89,7 +92,7 @@ impl Engine {
     }
 }
 
-/// The nodes after the first one on the way that the tables make.
+/// The nodes after the first one on the way that the tables make; `None` where they make none.
 fn walk(tables: &Tables, from: NodeId, to: NodeId) -> Option<Vec<NodeId>> {
     let mut way = Vec::new();
     let mut at = from;
