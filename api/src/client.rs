@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::{Answer, read_answer, request};
-use crate::{Change, Done, Forget, Journal, LinkCost, Plan, PlanRequest, Refusal, Status, Why};
+use crate::{
+    Change, Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogLevel, Mesh, Plan, PlanRequest, Probe, Refusal,
+    Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
+};
 
 /// A daemon answers within milliseconds; one that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -115,6 +118,16 @@ impl Client {
         self.get("/v1/status")
     }
 
+    /// The whole mesh: nodes and links.
+    pub fn mesh(&self) -> Result<Mesh, Error> {
+        self.get("/v1/mesh")
+    }
+
+    /// Everything a dashboard shows, at one moment.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.get("/v1/snapshot")
+    }
+
     /// The last events.
     pub fn journal(&self) -> Result<Journal, Error> {
         self.get("/v1/journal")
@@ -134,6 +147,36 @@ impl Client {
     /// Sets (`Some`) or clears (`None`) the cost of the link to a neighbour.
     pub fn link_cost(&self, peer: &str, cost: Option<u32>) -> Result<(), Error> {
         self.post("/v1/link-cost", &LinkCost { peer: peer.to_owned(), cost }).map(|Done {}| ())
+    }
+
+    /// Sets (`Some`) or clears (`None`) the least cost of every link of this gateway.
+    pub fn gateway_cost(&self, cost: Option<u32>) -> Result<(), Error> {
+        self.post("/v1/gateway-cost", &GatewayCost { cost }).map(|Done {}| ())
+    }
+
+    /// Leads the traffic of others around this gateway, or takes it back.
+    pub fn drain(&self, drain: bool) -> Result<(), Error> {
+        self.post("/v1/drain", &Drain { drain }).map(|Done {}| ())
+    }
+
+    /// Probes one peer, or all of them, at once.
+    pub fn probe(&self, peer: Option<&str>) -> Result<(), Error> {
+        self.post("/v1/probe", &Probe { peer: peer.map(str::to_owned) }).map(|Done {}| ())
+    }
+
+    /// Reads the network file again.
+    pub fn reload(&self, request: &ReloadRequest) -> Result<Reload, Error> {
+        self.post("/v1/reload", request)
+    }
+
+    /// Keeps what a reload brought.
+    pub fn confirm(&self) -> Result<(), Error> {
+        self.post("/v1/confirm", &Done {}).map(|Done {}| ())
+    }
+
+    /// Sets how much the daemon logs.
+    pub fn log_level(&self, level: LogLevel) -> Result<(), Error> {
+        self.post("/v1/log-level", &SetLogLevel { level }).map(|Done {}| ())
     }
 
     /// Lets the name of a reinstalled or lost node go to another identity.

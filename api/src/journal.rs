@@ -6,6 +6,7 @@ use crate::Severity;
 
 /// The last 1000 events, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Journal {
     /// The events.
     pub entries: Vec<JournalEntry>,
@@ -13,6 +14,7 @@ pub struct Journal {
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JournalEntry {
     /// Rises by one with every event since the daemon started.
     pub number: u64,

@@ -3,11 +3,22 @@
 //! | route | takes | answers |
 //! |---|---|---|
 //! | `GET /v1/status` | | [`Status`] |
+//! | `GET /v1/mesh` | | [`Mesh`] |
+//! | `GET /v1/snapshot` | | [`Snapshot`] |
+//! | `GET /v1/stream` | header `Last-Event-ID` | [`Event`]s, as they happen |
 //! | `GET /v1/journal` | | [`Journal`] |
 //! | `GET /v1/why?from=NODE&to=NODE` | [`WhyQuery`] | [`Why`] |
 //! | `POST /v1/plan` | [`PlanRequest`] | [`Plan`] |
 //! | `POST /v1/link-cost` | [`LinkCost`] | [`Done`] |
+//! | `POST /v1/gateway-cost` | [`GatewayCost`] | [`Done`] |
+//! | `POST /v1/drain` | [`Drain`] | [`Done`] |
+//! | `POST /v1/probe` | [`Probe`] | [`Done`] |
 //! | `POST /v1/forget` | [`Forget`] | [`Done`] |
+//! | `POST /v1/reload` | [`ReloadRequest`] | [`Reload`] |
+//! | `POST /v1/confirm` | | [`Done`] |
+//! | `POST /v1/log-level` | [`SetLogLevel`] | [`Done`] |
+//! | `GET /v1/openapi.json` | | the description of all this, for generators of clients |
+//! | `GET /metrics` | | figures for Prometheus, as OpenMetrics text |
 //!
 //! What is refused is answered with a status of 400 and above and a [`Refusal`]. No route returns a private or shared
 //! key.
@@ -20,14 +31,24 @@ mod command;
 mod find;
 mod http;
 mod journal;
+mod mesh;
 mod plan;
+mod recording;
+mod reload;
+mod snapshot;
 mod status;
+mod stream;
 mod why;
 
 pub use client::{Client, Error};
-pub use command::{Done, Forget, LinkCost, Refusal};
+pub use command::{Done, Drain, Forget, GatewayCost, LinkCost, LogLevel, Probe, Refusal, SetLogLevel};
 pub use find::{SOCKET_DIRECTORY, find_socket};
 pub use journal::{Journal, JournalEntry};
+pub use mesh::{Mesh, MeshLink, MeshNode, NodeState};
 pub use plan::{Change, Load, Moved, Pair, Plan, PlanRequest};
-pub use status::{Health, Node, PathKind, Peer, Severity, Status};
+pub use recording::{Header, Item, Line, RECORDING_VERSION};
+pub use reload::{ConfigDifference, Reload, ReloadRequest};
+pub use snapshot::{Difference, Snapshot};
+pub use status::{Health, Node, PathKind, Peer, Probes, RunnerUp, Severity, Status};
+pub use stream::{Event, Place};
 pub use why::{Candidate, Hop, Missing, Rule, Why, WhyQuery};

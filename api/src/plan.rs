@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What to think through. All changes come true at once; nothing is touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
     /// The changes.
@@ -12,6 +13,7 @@ pub struct PlanRequest {
 
 /// A change that is only thought of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Change {
     /// The node of this name or overlay address were gone.
@@ -29,6 +31,7 @@ pub enum Change {
 
 /// What `wgnet plan --json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Plan {
     /// Pairs whose path would move.
     pub moved: Vec<Moved>,
@@ -42,6 +45,7 @@ pub struct Plan {
 
 /// Two nodes. Both directions take the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pair {
     /// Name of one.
     pub from: String,
@@ -51,6 +55,7 @@ pub struct Pair {
 
 /// A pair whose path would move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Moved {
     /// Name of one end.
     pub from: String,
@@ -64,6 +69,7 @@ pub struct Moved {
 
 /// What a gateway carries for others, in pairs of nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Load {
     /// Its name.
     pub name: String,

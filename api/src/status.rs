@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What `wgnet status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// This node.
     pub node: Node,
@@ -15,6 +16,7 @@ pub struct Status {
 
 /// The node that answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Node {
     /// Its name.
     pub name: String,
@@ -38,13 +40,23 @@ pub struct Node {
     pub uptime_s: u64,
     /// Whether it forwards for others.
     pub gateway: bool,
+    /// Bytes of the largest packet its interface takes.
+    pub mtu: u16,
+    /// The least cost of every link of this gateway, if a person set one.
+    pub gateway_cost: Option<u32>,
+    /// Whether traffic of others is being led around this gateway.
+    pub draining: bool,
     /// Hash of the effective link-state database, hexadecimal: equal on nodes that must agree.
     pub effective_lsdb: String,
 }
 
 /// One other node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Peer {
+    /// What tells it from all others, also where two claim one name: its identity in short, `static:` and the address of
+    /// one that never answered, or `wg:` and the key of one that a person added.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// Its first overlay address.
@@ -67,6 +79,10 @@ pub struct Peer {
     pub rtt_ms: Option<f64>,
     /// Smoothed share of lost probes, 0 to 1, for a direct peer.
     pub loss: Option<f64>,
+    /// The probes behind them, for a peer with a tunnel of its own, in use or not.
+    pub probes: Option<Probes>,
+    /// The best of the other ways, if there is one.
+    pub runner_up: Option<RunnerUp>,
     /// Bytes received from it.
     pub rx_bytes: u64,
     /// Bytes sent to it.
@@ -83,8 +99,31 @@ pub struct Peer {
     pub why: String,
 }
 
+/// What probing a link brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Probes {
+    /// Answered probes since the daemon started.
+    pub answered: u64,
+    /// Probes that were given up since then.
+    pub missed: u64,
+    /// Round trip of the last answered one in milliseconds, unsmoothed.
+    pub last_ms: Option<f64>,
+}
+
+/// The way that would be taken if the present one were gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunnerUp {
+    /// Name of its first node; the peer itself where it is the own link.
+    pub via: String,
+    /// Its cost in all.
+    pub cost: u64,
+}
+
 /// How packets for a node travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PathKind {
     /// Over a tunnel to the node itself.
@@ -97,6 +136,7 @@ pub enum PathKind {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// How bad it is.
     pub severity: Severity,
@@ -110,6 +150,7 @@ pub struct Health {
 
 /// How bad a thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Query of `GET /v1/why`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
 #[serde(deny_unknown_fields)]
 pub struct WhyQuery {
     /// Name or overlay address of the first node; the node that answers when it is missing.
@@ -15,6 +16,7 @@ pub struct WhyQuery {
 
 /// What `wgnet why --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Why {
     /// Name of the first node.
     pub from: String,
@@ -38,6 +40,7 @@ pub struct Why {
 
 /// One tunnel of a path.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hop {
     /// Name of its near end.
     pub from: String,
@@ -53,6 +56,7 @@ pub struct Hop {
 
 /// A way that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Candidate {
     /// Name of the node it leads over first.
     pub via: String,
@@ -68,6 +72,7 @@ pub struct Candidate {
 
 /// What decides against a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// It costs more.
@@ -84,6 +89,7 @@ pub enum Rule {
 
 /// Why there is no path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Missing {
     /// The reason.
     pub reason: String,

@@ -2,12 +2,13 @@
 //!
 //! [`socket`] binds it, 0600, and replaces one that a killed daemon left; [`server`] takes connections of root and of
 //! the daemon's own user, a few at a time and each for a few seconds; [`routes`] turns a request into a [`Request`]
-//! for the daemon's loop and its answer into JSON; [`status`], [`why`] and [`plan`] turn the
+//! for the daemon's loop and its answer into JSON; [`status`], [`mesh`], [`why`] and [`plan`] turn the
 //! engine's view, explanations and forecasts into what people see.
 //!
 //! The loop answers between two inputs of the engine, so that every answer is one moment's truth. A client that is
 //! slow, stuck or greedy costs the loop nothing: it only ever holds its own connection.
 
+pub mod mesh;
 pub mod plan;
 pub mod routes;
 pub mod server;

@@ -1,15 +1,15 @@
 //! From the engine's view and the tunnel's report to the status that people and scripts see. No secrets pass here:
 //! neither of the two sources has any.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use wgnet_api::{Health, Journal, JournalEntry, Node, PathKind, Peer, Severity, Status};
+use wgnet_api::{Health, Journal, JournalEntry, Node, PathKind, Peer, Probes, RunnerUp, Severity, Status};
 
 use crate::daemon::journal::Entry;
 use crate::mesh::config::MeshConfig;
 use crate::mesh::event;
-use crate::mesh::ids::WgPublicKey;
+use crate::mesh::ids::{NodeId, WgPublicKey};
 use crate::mesh::io::{PeerReport, TunnelReport};
 use crate::mesh::view::{self, HealthLine, NodeView, View};
 
@@ -50,6 +50,9 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_s: own.uptime.as_secs(),
         gateway: view.gateway,
+        mtu: own.config.mtu,
+        gateway_cost: view.gateway_cost,
+        draining: view.draining,
         effective_lsdb: format!("{:016x}", view.effective_hash),
     };
     let ours = |peer: &PeerReport| {
@@ -80,6 +83,7 @@ pub fn journal<'a>(entries: impl Iterator<Item = &'a Entry>) -> Journal {
 fn member(node: &NodeView) -> Peer {
     let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
     Peer {
+        id: id_of(node.id.as_ref(), &node.addresses, &node.name),
         name: node.name.clone(),
         address: addresses.first().cloned().unwrap_or_default(),
         addresses,
@@ -95,6 +99,8 @@ fn member(node: &NodeView) -> Peer {
         handshake_age_s: node.handshake_age.map(|age| age.as_secs()),
         rtt_ms: node.rtt.map(milliseconds),
         loss: node.loss.map(|loss| round_to(f64::from(loss), 1e4)),
+        probes: node.probes.as_ref().map(probes),
+        runner_up: node.runner_up.as_ref().map(|(via, cost)| RunnerUp { via: via.clone(), cost: *cost }),
         rx_bytes: node.rx_bytes,
         tx_bytes: node.tx_bytes,
         public_key: node.public_key.map(|key| key.to_string()),
@@ -105,12 +111,26 @@ fn member(node: &NodeView) -> Peer {
     }
 }
 
+/// What tells a node from all others, also where two claim one name.
+pub(super) fn id_of(id: Option<&NodeId>, addresses: &[IpAddr], name: &str) -> String {
+    match (id, addresses.first()) {
+        (Some(id), _) => id.to_string()[..16].to_owned(),
+        (None, Some(address)) => format!("static:{address}"),
+        (None, None) => format!("static:{name}"),
+    }
+}
+
+fn probes(probes: &view::Probes) -> Probes {
+    Probes { answered: probes.answered, missed: probes.missed, last_ms: probes.last.map(milliseconds) }
+}
+
 /// A peer that a person added by `wg set`.
 fn foreigner(peer: &PeerReport) -> Peer {
     let key = peer.public_key.to_string();
     let addresses: Vec<_> = peer.allowed.iter().map(ToString::to_string).collect();
     let reachable = peer.handshake_age.is_some_and(|age| age < SESSION);
     Peer {
+        id: format!("wg:{key}"),
         name: format!("wg:{}", &key[..8]),
         address: addresses.first().cloned().unwrap_or_default(),
         addresses,
@@ -122,6 +142,8 @@ fn foreigner(peer: &PeerReport) -> Peer {
         handshake_age_s: peer.handshake_age.map(|age| age.as_secs()),
         rtt_ms: None,
         loss: None,
+        probes: None,
+        runner_up: None,
         rx_bytes: peer.rx_bytes,
         tx_bytes: peer.tx_bytes,
         public_key: Some(key),

@@ -50,6 +50,8 @@ fn member(name: &str, key: u8) -> NodeView {
         handshake_age: None,
         rtt: Some(Duration::from_micros(1_234)),
         loss: Some(0.1),
+        probes: None,
+        runner_up: None,
         rx_bytes: 10,
         tx_bytes: 20,
         gateway: false,
@@ -87,6 +89,8 @@ fn sample_status() -> wgnet_api::Status {
         health: &[line(Severity::Error, "storage")],
     };
     let view = View {
+        gateway_cost: None,
+        draining: false,
         id: NodeId([1; 32]),
         gateway: true,
         nodes: vec![member("bob", 2)],

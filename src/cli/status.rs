@@ -146,6 +146,9 @@ mod tests {
 
     fn peer(name: &str, path: PathKind, via: Option<&str>) -> Peer {
         Peer {
+            id: String::new(),
+            probes: None,
+            runner_up: None,
             name: name.to_owned(),
             address: "10.1.1.2".to_owned(),
             addresses: vec!["10.1.1.2".to_owned()],
@@ -173,6 +176,9 @@ mod tests {
 
     fn status(peers: Vec<Peer>, severity: Option<Severity>) -> Status {
         let node = Node {
+            mtu: 1420,
+            gateway_cost: None,
+            draining: false,
             name: "alice".to_owned(),
             address: "10.1.1.1".to_owned(),
             addresses: vec!["10.1.1.1".to_owned(), "fd00::1".to_owned()],

@@ -359,7 +359,7 @@ impl<S: System> Loop<S> {
             uptime: node.clock.uptime(),
             health: self.health.lines(),
         };
-        admin::status::status(&own, &node.engine.view(self.now()), &self.report)
+        admin::status::status(&own, &node.engine.view(), &self.report)
     }
 
     async fn stop(&mut self) {

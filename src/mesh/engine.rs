@@ -4,7 +4,9 @@
 //! graph and its shortest paths (`path/`), then the plan for tunnel and system (`plan`). Each step runs only when
 //! something it depends on changed.
 
+mod command;
 mod links;
+mod mesh;
 mod neighbour;
 mod news;
 mod origin;
@@ -33,7 +35,7 @@ use super::io::{
 use super::link::LinkChange;
 use super::path::{Crossings, Graph, Paths};
 use super::reach::StaticState;
-use super::record::{Body, CheckSignature, Forget, Lsdb, REFRESH, Signer, Strict, Verifier};
+use super::record::{Body, CheckSignature, Lsdb, REFRESH, Signer, Strict, Verifier};
 use super::time::Time;
 use super::timer::{Timer, Timers};
 use super::trust::{Standing, votes_to_cast};
@@ -128,6 +130,10 @@ pub struct Engine {
     clone_alarms: VecDeque<Time>,
     complained_at: Option<Time>,
     pub(super) answers: super::reach::Answers,
+    /// The least cost that a person set for every link of this gateway.
+    pub(super) gateway_cost: Option<u32>,
+    /// Whether traffic of others is being led around this gateway.
+    pub(super) draining: bool,
     /// What static peers refuse of this node's claims.
     pub(super) refusals: BTreeMap<NodeId, Vec<super::wire::Refusal>>,
     firm_from: Time,
@@ -200,6 +206,8 @@ impl Engine {
             clone_alarms: VecDeque::new(),
             complained_at: None,
             answers: super::reach::Answers::default(),
+            gateway_cost: None,
+            draining: false,
             refusals: BTreeMap::new(),
             firm_from: now + LISTEN,
             votes_firmly: false,
@@ -363,50 +371,8 @@ impl Engine {
     }
 
     /// A snapshot for people.
-    pub fn view(&self, now: Time) -> View {
-        self.look(now)
-    }
-
-    fn obey(&mut self, now: Time, command: Command) -> Result<(), CommandError> {
-        match command {
-            Command::Leave => self.leave(now),
-            Command::LinkCost { peer, cost } => {
-                let id = self.find_name(&peer)?;
-                let Some(neighbour) = self.neighbours.get_mut(&id) else {
-                    return Err(CommandError::NotNeighbour(peer));
-                };
-                neighbour.cost_set = cost;
-                self.fix_cost(id);
-                let told = cost.map_or_else(|| "is measured again".to_owned(), |cost| format!("is set to {cost}"));
-                self.event(
-                    Severity::Info,
-                    EventKind::Cost,
-                    &peer,
-                    format!("the cost of the link to {peer} {told} by command"),
-                );
-                self.dirty.own = true;
-            }
-            Command::Forget { name } => {
-                let identity = self.find_name(&name)?;
-                if identity == self.id {
-                    return Err(CommandError::Itself);
-                }
-                if self.standing.static_of(&self.id).is_none() {
-                    return Err(CommandError::NotGateway);
-                }
-                let epoch = self.lsdb.version(&identity).map_or(u64::MAX - 1, |version| version.epoch);
-                let item = self.signer.item(Body::Forget(Forget { identity, epoch }));
-                let summary = (item.key().hash(), item.hash());
-                self.lsdb.insert(item, Duration::ZERO, &[], now);
-                self.flood(now, summary, None);
-                self.dirty.standing = true;
-                self.save_within(now, Duration::ZERO);
-                let text =
-                    format!("{name} ({}) is forgotten by command: its name and addresses are free", identity.short());
-                self.event(Severity::Info, EventKind::Identity, &name, text);
-            }
-        }
-        Ok(())
+    pub fn view(&self) -> View {
+        self.look()
     }
 
     /// The identity that goes by `name`: the admitted one, else the one with votes, else any claimant.

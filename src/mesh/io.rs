@@ -170,6 +170,21 @@ pub enum Command {
         /// The cost in place of the measured one.
         cost: Option<u32>,
     },
+    /// Set (`Some`) or clear (`None`) the least cost of every link of this gateway.
+    GatewayCost {
+        /// The cost that no link of it goes below.
+        cost: Option<u32>,
+    },
+    /// Lead the traffic of others around this gateway, as far as there is another way; or take it back.
+    Drain {
+        /// Whether to.
+        drain: bool,
+    },
+    /// Probe a peer's link, or all links and static peers, at once instead of when it is due.
+    Probe {
+        /// Name or overlay address; `None`: all.
+        peer: Option<String>,
+    },
     /// Let the name and its addresses go to another identity: the present holder's votes are void from now on.
     Forget {
         /// The name of the node that was reinstalled or is gone.
@@ -189,6 +204,9 @@ pub enum CommandError {
     /// Only a gateway that the network file lists can do that.
     #[error("only a gateway that the network file lists can forget a node; run this there")]
     NotGateway,
+    /// Only a gateway can do that.
+    #[error("this node is no gateway")]
+    NoGateway,
     /// The two nodes named have no link with each other.
     #[error("there is no link between {0:?} and {1:?}")]
     NoLink(String, String),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::config::Class;
 use super::event::Severity;
 use super::ids::{Name, NodeId, WgPublicKey};
 
@@ -32,6 +33,10 @@ pub struct View {
     pub effective_hash: u64,
     /// Whether this node forwards for others.
     pub gateway: bool,
+    /// The least cost of every link of this gateway, if a person set one.
+    pub gateway_cost: Option<u32>,
+    /// Whether traffic of others is being led around this gateway.
+    pub draining: bool,
     /// Keys of the peers that the mesh put into the tunnel, those of nodes that just left among them.
     pub tunnel_keys: Vec<WgPublicKey>,
     /// Counters since the start, by name (`wgnet_` is prefixed in metrics).
@@ -65,6 +70,10 @@ pub struct NodeView {
     pub rtt: Option<Duration>,
     /// Smoothed share of lost probes, 0 to 1, for a direct peer.
     pub loss: Option<f32>,
+    /// What probing its link brought, in use or not.
+    pub probes: Option<Probes>,
+    /// The first node of the best of the other ways, and its cost in all.
+    pub runner_up: Option<(String, u64)>,
     /// Bytes received and sent, for a direct peer.
     pub rx_bytes: u64,
     /// See `rx_bytes`.
@@ -77,6 +86,77 @@ pub struct NodeView {
     pub prefixes: Vec<IpNet>,
     /// One sentence: why this path.
     pub why: String,
+}
+
+/// What probing a link brought since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Answered probes.
+    pub answered: u64,
+    /// Probes that were given up.
+    pub missed: u64,
+    /// Round trip of the last answered one, unsmoothed.
+    pub last: Option<Duration>,
+}
+
+/// The graph behind every path, and the nodes outside it.
+#[derive(Clone, Debug, Default)]
+pub struct Mesh {
+    /// Every node, this one among them, sorted by first address.
+    pub nodes: Vec<MeshNode>,
+    /// Every link of the graph, and those of this node that are down, sorted by `a` and `b`.
+    pub links: Vec<MeshLink>,
+}
+
+/// One node of the mesh.
+#[derive(Clone, Debug)]
+pub struct MeshNode {
+    /// `None` for a static peer that never answered.
+    pub id: Option<NodeId>,
+    /// Its name, or the file's, or its first address.
+    pub name: String,
+    /// Its overlay addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it forwards for others.
+    pub gateway: bool,
+    /// How it stands to the mesh.
+    pub state: NodeState,
+    /// Its class; `None` while nothing was heard of it.
+    pub class: Option<Class>,
+}
+
+/// How a node stands to the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// Part of it, with at least one link.
+    Linked,
+    /// Known, but without any link at present.
+    Apart,
+    /// Its claims are refused.
+    Refused,
+    /// In the network file, and never heard of.
+    Silent,
+}
+
+/// One link of the mesh.
+#[derive(Clone, Debug)]
+pub struct MeshLink {
+    /// Name of the end that comes first.
+    pub a: String,
+    /// Name of the other one.
+    pub b: String,
+    /// The cost by which paths are computed; `None` while the link does not count.
+    pub cost: Option<u32>,
+    /// The cost that `a` advertises.
+    pub cost_a: Option<u32>,
+    /// The cost that `b` advertises.
+    pub cost_b: Option<u32>,
+    /// Smoothed round trip in microseconds, as an end measured it.
+    pub rtt_us: Option<u32>,
+    /// Smoothed share of lost probes in percent, likewise.
+    pub loss_percent: Option<u8>,
+    /// Whether packets may take it now.
+    pub up: bool,
 }
 
 /// Why packets between two nodes travel as they do.

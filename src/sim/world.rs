@@ -199,7 +199,7 @@ impl World {
 
     /// What a running node shows of itself.
     pub fn view(&self, node: usize) -> Option<View> {
-        self.machines[node].daemon.as_ref().map(|daemon| daemon.engine.view(daemon.engine_time(self.now)))
+        self.machines[node].daemon.as_ref().map(|daemon| daemon.engine.view())
     }
 
     /// Bytes that a node sent and received on the underlay so far.

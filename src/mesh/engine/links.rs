@@ -3,7 +3,7 @@
 use super::super::config::Class;
 use super::super::event::{EventKind, Severity};
 use super::super::ids::NodeId;
-use super::super::io::EndpointHint;
+use super::super::io::{CommandError, EndpointHint};
 use super::super::link::{ACTIVE_INTERVAL, IDLE_INTERVAL, LinkChange, Probe};
 use super::super::record::Key;
 use super::super::time::Time;
@@ -125,6 +125,30 @@ impl Engine {
             self.timers.set_no_later(Timer::Join(index), now);
         }
         self.refresh_wanted(now);
+    }
+
+    /// Probes one peer, or every neighbour and silent static peer, without waiting for what is due.
+    pub(super) fn probe_now(&mut self, now: Time, peer: Option<&str>) -> Result<(), CommandError> {
+        let one = peer.map(|peer| self.find_node(peer)).transpose()?;
+        if let (Some(id), Some(name)) = (&one, peer)
+            && self.neighbours.get(id).is_none()
+        {
+            return Err(CommandError::NotNeighbour(name.to_owned()));
+        }
+        for id in self.neighbours.ids().into_iter().filter(|id| one.is_none_or(|one| one == *id)) {
+            if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                neighbour.link.hurry(now);
+            }
+            self.arm_probe(now, id);
+        }
+        for index in 0..self.statics.len() {
+            let silent = self.standing.statics.get(&index).is_none_or(|id| !self.paths.contains_key(id));
+            if silent && one.is_none_or(|one| self.standing.statics.get(&index) == Some(&one)) {
+                self.statics[index].start_over();
+                self.timers.set_no_later(Timer::Join(index), now);
+            }
+        }
+        Ok(())
     }
 
     /// A cost from the network file or from a command, in place of the measured one.

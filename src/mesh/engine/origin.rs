@@ -19,6 +19,8 @@ const HOLD: Duration = Duration::from_secs(2);
 
 /// What a link that flaps too often costs more: it is used where there is no other way, and nowhere else.
 const DAMPED_COST: u32 = 100_000;
+/// What every link of a drained gateway costs more: a damped link is still better.
+const DRAINED_COST: u32 = 10_000_000;
 
 /// The state of the own record between its versions.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +115,8 @@ impl Engine {
     /// Compares the links that shall be advertised with those that are. Returns the fragments that changed.
     fn update_adverts(&mut self, now: Time) -> BTreeSet<u8> {
         let is_gateway = self.standing.is_gateway(&self.id);
+        let least = self.gateway_cost.filter(|_| is_gateway).unwrap_or(0);
+        let drained = if self.draining && is_gateway { DRAINED_COST } else { 0 };
         let (standing, uplinks) = (&self.standing, &self.uplinks);
         let is_advertised = |neighbour: &Neighbour| {
             let id = &neighbour.id;
@@ -129,7 +133,8 @@ impl Engine {
         for neighbour in self.neighbours.iter_mut().filter(|_| !self.leaving) {
             if is_advertised(neighbour) {
                 let damped = if neighbour.link.damping.is_suppressed(now) { DAMPED_COST } else { 0 };
-                links.push((neighbour.id, neighbour.link.cost.advertise(now) + damped));
+                let cost = neighbour.link.cost.advertise(now).max(least);
+                links.push((neighbour.id, cost + damped + drained));
             }
         }
         // Looked at each second; nearly always nothing changed.

@@ -7,18 +7,17 @@ use super::super::event::Severity;
 use super::super::ids::{NodeId, host_prefix};
 use super::super::path::{ALGORITHM, Paths, Route};
 use super::super::reach::told;
-use super::super::time::Time;
 use super::super::view::{HealthLine, NodeView, PathKind, View};
 use super::Engine;
 
 impl Engine {
-    pub(super) fn look(&self, now: Time) -> View {
+    pub(super) fn look(&self) -> View {
         let others = self.alternatives();
         let mut nodes: Vec<NodeView> = self
             .lsdb
             .abouts()
             .filter(|(id, about)| *id != self.id && !about.left)
-            .map(|(id, _)| self.look_at(now, id, &others))
+            .map(|(id, _)| self.look_at(id, &others))
             .collect();
         nodes.extend(self.silent_statics());
         nodes.sort_by(|a, b| (&a.addresses, &a.name).cmp(&(&b.addresses, &b.name)));
@@ -28,6 +27,8 @@ impl Engine {
             health: self.health(),
             effective_hash: self.effective_hash,
             gateway: self.standing.is_gateway(&self.id),
+            gateway_cost: self.gateway_cost,
+            draining: self.draining,
             tunnel_keys: self
                 .tunnel
                 .iter()
@@ -43,7 +44,7 @@ impl Engine {
         self.graph.neighbours(&self.id).filter_map(edge).collect()
     }
 
-    fn look_at(&self, now: Time, id: NodeId, others: &BTreeMap<NodeId, (u64, Paths)>) -> NodeView {
+    fn look_at(&self, id: NodeId, others: &BTreeMap<NodeId, (u64, Paths)>) -> NodeView {
         let about = self.lsdb.about(&id).expect("the node was listed from the database");
         let neighbour = self.neighbours.get(&id);
         let route = self.paths.get(&id);
@@ -58,6 +59,7 @@ impl Engine {
         let direct = (path == PathKind::Direct).then_some(()).and(neighbour);
         let report = direct.and_then(|neighbour| neighbour.report.as_ref());
         let via = route.filter(|_| path == PathKind::Gateway).map(|route| self.name_of(&route.next));
+        let runner_up = self.runner_up(id, switched, others);
         NodeView {
             id: Some(id),
             name: about.name.to_string(),
@@ -71,33 +73,26 @@ impl Engine {
             handshake_age: report.and_then(|report| report.handshake_age),
             rtt: direct.and_then(|neighbour| neighbour.link.cost.rtt()),
             loss: direct.map(|neighbour| neighbour.link.cost.loss() as f32),
+            probes: neighbour.map(|neighbour| neighbour.link.cost.probes()),
+            runner_up: runner_up.map(|(cost, first)| (self.name_of(&first), cost)),
             rx_bytes: report.map_or(0, |report| report.rx_bytes),
             tx_bytes: report.map_or(0, |report| report.tx_bytes),
             gateway: self.standing.is_gateway(&id),
             refused: !admitted,
             prefixes: about.addresses.iter().map(|address| host_prefix(*address)).collect(),
-            why: self.sentence(now, id, path, switched, others),
+            why: self.sentence(id, path, switched, runner_up),
         }
     }
 
     /// One sentence: why this path and no other.
-    fn sentence(
-        &self,
-        now: Time,
-        id: NodeId,
-        path: PathKind,
-        switched: bool,
-        others: &BTreeMap<NodeId, (u64, Paths)>,
-    ) -> String {
+    fn sentence(&self, id: NodeId, path: PathKind, switched: bool, runner_up: Option<(u64, NodeId)>) -> String {
         if !self.standing.admitted.contains(&id) {
             let conflict = self.standing.conflicts.iter().find(|conflict| conflict.claimant == id);
             return conflict
                 .map_or_else(|| "not part of the mesh".to_owned(), |conflict| format!("refused: {}", conflict.text));
         }
         if switched {
-            let since = self.neighbours.get(&id).and_then(|neighbour| neighbour.link.up_since());
-            let age = since.map_or(0, |since| now.since(since).as_secs());
-            return format!("both ends proved the direct link and agreed to use it; up for {age} s");
+            return "both ends proved the direct link and agreed to use it".to_owned();
         }
         let Some(route) = self.paths.get(&id) else {
             let linked = self.paths.len();
@@ -106,15 +101,6 @@ impl Engine {
                 _ => "no gateway that this node reaches has a link to it".to_owned(),
             };
         };
-        let runner_up = others
-            .iter()
-            .filter(|(first, _)| **first != route.next && (**first == id || self.standing.is_gateway(first)))
-            .filter_map(|(first, (edge, paths))| match paths.get(&id) {
-                _ if *first == id => Some((*edge, *first)),
-                Some(rest) if rest.next != self.id => Some((edge + rest.cost(), *first)),
-                _ => None,
-            })
-            .min();
         let chosen = match path {
             PathKind::Direct => format!("link of cost {}", route.cost()),
             _ => format!("{} hops through {} of cost {}", route.hops, self.name_of(&route.next), route.cost()),
@@ -128,8 +114,26 @@ impl Engine {
         }
     }
 
+    /// The best of the other ways: its cost in all, and its first node. Beneath a direct link outside the graph that is
+    /// the path through gateways.
+    fn runner_up(&self, id: NodeId, switched: bool, others: &BTreeMap<NodeId, (u64, Paths)>) -> Option<(u64, NodeId)> {
+        let route = self.paths.get(&id)?;
+        if switched {
+            return Some((route.cost(), route.next));
+        }
+        others
+            .iter()
+            .filter(|(first, _)| **first != route.next && (**first == id || self.standing.is_gateway(first)))
+            .filter_map(|(first, (edge, paths))| match paths.get(&id) {
+                _ if *first == id => Some((*edge, *first)),
+                Some(rest) if rest.next != self.id => Some((edge + rest.cost(), *first)),
+                _ => None,
+            })
+            .min()
+    }
+
     /// Static peers of the file that nobody has heard of.
-    fn silent_statics(&self) -> impl Iterator<Item = NodeView> {
+    pub(super) fn silent_statics(&self) -> impl Iterator<Item = NodeView> {
         let own = self.config.own_static().map(|peer| peer.addresses[0]);
         let known = |address: &IpAddr| {
             self.standing
@@ -155,6 +159,8 @@ impl Engine {
             handshake_age: None,
             rtt: None,
             loss: None,
+            probes: None,
+            runner_up: None,
             rx_bytes: 0,
             tx_bytes: 0,
             gateway: false,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::record::Quality;
 use super::super::time::Time;
+use super::super::view::Probes;
 
 /// What a hop costs beside its latency. Latency counts 10 a millisecond: a detour through one more node must save 5 ms.
 pub const BASE_COST: u32 = 50;
@@ -27,6 +28,7 @@ pub struct Cost {
     advertised: Option<u32>,
     outside_since: Option<Time>,
     fixed: Option<u32>,
+    probes: Probes,
 }
 
 impl Cost {
@@ -34,6 +36,8 @@ impl Cost {
     pub fn sample_rtt(&mut self, rtt: Duration) {
         let sample = rtt.as_secs_f64();
         self.samples = self.samples.saturating_add(1);
+        self.probes.answered += 1;
+        self.probes.last = Some(rtt);
         // The first samples count in full while they fall: they may have waited for a handshake.
         self.rtt = Some(match self.rtt {
             Some(rtt) if self.samples > 4 => rtt + (sample - rtt) / 8.0,
@@ -45,12 +49,13 @@ impl Cost {
 
     /// A probe was not answered in time.
     pub fn sample_loss(&mut self) {
+        self.probes.missed += 1;
         self.loss += (1.0 - self.loss) / 32.0;
     }
 
     /// The link came up anew: what was lost while it was down says nothing about it.
     pub fn restart(&mut self) {
-        *self = Self { fixed: self.fixed, ..Self::default() };
+        *self = Self { fixed: self.fixed, probes: self.probes, ..Self::default() };
     }
 
     /// Takes `cost` in place of the measured one, or (`None`) measures again.
@@ -59,6 +64,11 @@ impl Cost {
             self.fixed = cost;
             self.advertised = None;
         }
+    }
+
+    /// What probing brought since the start.
+    pub fn probes(&self) -> Probes {
+        self.probes
     }
 
     /// Smoothed round trip.
