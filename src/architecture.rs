@@ -59,7 +59,7 @@ fn engine_and_simulator_touch_no_clock_socket_file_or_thread() {
 
 #[test]
 fn dependencies_point_one_way() {
-    let layers: [(&str, &[&str]); 6] = [
+    let layers: [(&str, &[&str]); 7] = [
         (
             "src/mesh",
             &[
@@ -78,6 +78,7 @@ fn dependencies_point_one_way() {
         ("src/system", &["crate::daemon", "crate::admin", "crate::cli", "crate::sim", "wgnet_api"]),
         ("src/config", &["crate::daemon", "crate::admin", "crate::cli", "crate::sim", "crate::tunnel", "wgnet_api"]),
         ("api/src", &["wgnet::"]),
+        ("tui/src", &["wgnet::", "tokio"]),
     ];
     for (folder, banned) in layers {
         assert_eq!(naming(folder, banned), [""; 0], "{folder} must not know those");
@@ -86,7 +87,7 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn each_file_opens_with_its_story_and_ends_before_it_is_two() {
-    for folder in ["src", "api/src", "netns-tests/src", "netns-tests/tests", "examples"] {
+    for folder in ["src", "api/src", "tui/src", "netns-tests/src", "netns-tests/tests", "examples"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//!"), "{} must open with what it is", path.display());
             let lines = text.lines().count();
@@ -98,7 +99,7 @@ fn each_file_opens_with_its_story_and_ends_before_it_is_two() {
 #[test]
 fn no_module_is_a_drawer() {
     let drawers = ["util", "utils", "common", "helpers", "shared", "misc", "manager"];
-    for folder in ["src", "api/src", "netns-tests/src"] {
+    for folder in ["src", "api/src", "tui/src", "netns-tests/src"] {
         for (path, _) in sources(folder) {
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             assert!(!drawers.contains(&stem), "{}: say what is in it", path.display());
