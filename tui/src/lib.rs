@@ -2,4 +2,5 @@
 //! red one.
 
 pub mod glyph;
+pub mod text;
 pub mod theme;
