@@ -1,0 +1,239 @@
+//! What a peer's link was like: round trips, missed probes, path changes and rates, each in a ring of bounded size.
+//!
+//! Times are the daemon's wall clock in milliseconds, as in [`wgnet_api::Snapshot::time_ms`], so that a frozen moment
+//! cuts every curve at the same point.
+
+use std::collections::VecDeque;
+
+use wgnet_api::{PathKind, Peer};
+
+/// Probes kept a peer: ten minutes at one a second.
+const SAMPLES: usize = 600;
+/// Path changes kept a peer.
+const CHANGES: usize = 32;
+/// Rates kept a peer.
+const RATES: usize = 300;
+
+/// One probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sample {
+    /// Answered after so many milliseconds.
+    Rtt(f32),
+    /// Given up.
+    Missed,
+}
+
+/// Bytes a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rate {
+    /// Received.
+    pub rx: f64,
+    /// Sent.
+    pub tx: f64,
+}
+
+/// What is remembered of one peer.
+#[derive(Clone, Debug, Default)]
+pub struct PeerHistory {
+    samples: VecDeque<(u64, Sample)>,
+    changes: VecDeque<(u64, PathKind, Option<String>)>,
+    rates: VecDeque<(u64, Rate)>,
+    last: Option<Last>,
+}
+
+/// What the moment before said.
+#[derive(Clone, Debug)]
+struct Last {
+    time_ms: u64,
+    answered: u64,
+    missed: u64,
+    rx_bytes: u64,
+    tx_bytes: u64,
+    path: PathKind,
+    via: Option<String>,
+}
+
+impl PeerHistory {
+    /// Takes in what a moment says of the peer. The first one only sets the marks.
+    pub fn observe(&mut self, time_ms: u64, peer: &Peer) {
+        let probes = peer.probes.unwrap_or_default();
+        if let Some(last) = self.last.take() {
+            self.count_probes(time_ms, &last, peer);
+            if (last.path, &last.via) != (peer.path, &peer.via) {
+                push(&mut self.changes, CHANGES, (time_ms, peer.path, peer.via.clone()));
+            }
+            let elapsed_s = time_ms.saturating_sub(last.time_ms) as f64 / 1_000.0;
+            if elapsed_s > 0.0 {
+                let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / elapsed_s;
+                let rate = Rate { rx: rate(peer.rx_bytes, last.rx_bytes), tx: rate(peer.tx_bytes, last.tx_bytes) };
+                push(&mut self.rates, RATES, (time_ms, rate));
+            }
+        }
+        self.last = Some(Last {
+            time_ms,
+            answered: probes.answered,
+            missed: probes.missed,
+            rx_bytes: peer.rx_bytes,
+            tx_bytes: peer.tx_bytes,
+            path: peer.path,
+            via: peer.via.clone(),
+        });
+    }
+
+    /// Counters that went back belong to another start of the daemon.
+    fn count_probes(&mut self, time_ms: u64, last: &Last, peer: &Peer) {
+        let Some(probes) = peer.probes else { return };
+        let missed = probes.missed.saturating_sub(last.missed).min(SAMPLES as u64);
+        for _ in 0..missed {
+            push(&mut self.samples, SAMPLES, (time_ms, Sample::Missed));
+        }
+        if probes.answered > last.answered
+            && let Some(rtt) = probes.last_ms.or(peer.rtt_ms)
+        {
+            push(&mut self.samples, SAMPLES, (time_ms, Sample::Rtt(rtt as f32)));
+        }
+    }
+
+    /// Every probe that is kept, oldest first: when its outcome was known, and what it was.
+    pub fn samples(&self) -> impl DoubleEndedIterator<Item = (u64, Sample)> + '_ {
+        self.samples.iter().copied()
+    }
+
+    /// Every path change that is kept, oldest first: when, the new path, and the next hop of a gateway path.
+    pub fn changes(&self) -> impl DoubleEndedIterator<Item = (u64, PathKind, Option<&str>)> + '_ {
+        self.changes.iter().map(|(time_ms, path, via)| (*time_ms, *path, via.as_deref()))
+    }
+
+    /// Every rate that is kept, oldest first.
+    pub fn rates(&self) -> impl DoubleEndedIterator<Item = (u64, Rate)> + '_ {
+        self.rates.iter().copied()
+    }
+
+    /// The last `count` probes up to a time, oldest first, as `RttSpark` takes
+    /// them: a missed one is `None`.
+    pub fn recent(&self, until_ms: u64, count: usize) -> Vec<Option<f32>> {
+        let known = self.samples.iter().rev().filter(|(time_ms, _)| *time_ms <= until_ms);
+        let mut recent: Vec<_> = known.take(count).map(|(_, sample)| sample.rtt()).collect();
+        recent.reverse();
+        recent
+    }
+
+    /// The rate at a time; zero where nothing was told for three seconds, since a daemon tells what changes.
+    pub fn rate(&self, at_ms: u64) -> Rate {
+        let last = self.rates.iter().rev().find(|(time_ms, _)| *time_ms <= at_ms);
+        last.filter(|(time_ms, _)| at_ms - time_ms <= 3_000).map_or_else(Rate::default, |(_, rate)| *rate)
+    }
+}
+
+impl Sample {
+    /// Its round trip in milliseconds.
+    pub fn rtt(self) -> Option<f32> {
+        match self {
+            Self::Rtt(ms) => Some(ms),
+            Self::Missed => None,
+        }
+    }
+}
+
+/// Appends, and forgets the oldest beyond `most`.
+fn push<T>(ring: &mut VecDeque<T>, most: usize, item: T) {
+    if ring.len() == most {
+        ring.pop_front();
+    }
+    ring.push_back(item);
+}
+
+/// What the whole node received and sent a second, in a ring.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    rates: VecDeque<(u64, Rate)>,
+    last: Option<(u64, u64, u64)>,
+}
+
+impl Totals {
+    /// Takes in the sums of a moment.
+    pub fn observe(&mut self, time_ms: u64, rx_bytes: u64, tx_bytes: u64) {
+        if let Some((last_ms, rx, tx)) = self.last {
+            let elapsed_s = time_ms.saturating_sub(last_ms) as f64 / 1_000.0;
+            if elapsed_s <= 0.0 {
+                return;
+            }
+            let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / elapsed_s;
+            push(&mut self.rates, SAMPLES, (time_ms, Rate { rx: rate(rx_bytes, rx), tx: rate(tx_bytes, tx) }));
+        }
+        self.last = Some((time_ms, rx_bytes, tx_bytes));
+    }
+
+    /// The last `count` rates up to a time, oldest first.
+    pub fn recent(&self, until_ms: u64, count: usize) -> Vec<Rate> {
+        let known = self.rates.iter().rev().filter(|(time_ms, _)| *time_ms <= until_ms);
+        let mut recent: Vec<_> = known.take(count).map(|(_, rate)| *rate).collect();
+        recent.reverse();
+        recent
+    }
+
+    /// The rate at a time; zero where nothing was told for three seconds.
+    pub fn rate(&self, at_ms: u64) -> Rate {
+        let last = self.rates.iter().rev().find(|(time_ms, _)| *time_ms <= at_ms);
+        last.filter(|(time_ms, _)| at_ms - time_ms <= 3_000).map_or_else(Rate::default, |(_, rate)| *rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use wgnet_api::Probes;
+
+    #[test]
+    fn probes_become_samples_and_missed_ones_gaps() {
+        let mut history = PeerHistory::default();
+        let mut peer = fixture::peer(1);
+        for (second, (answered, missed, last_ms)) in
+            [(5, 0, 4.0), (6, 0, 5.0), (6, 1, 5.0), (7, 1, 9.0)].into_iter().enumerate()
+        {
+            peer.probes = Some(Probes { answered, missed, last_ms: Some(last_ms) });
+            history.observe(second as u64 * 1_000, &peer);
+        }
+        assert_eq!(history.recent(u64::MAX, 10), [Some(5.0), None, Some(9.0)]);
+        assert_eq!(history.recent(2_000, 10), [Some(5.0), None], "cut at a time");
+        assert_eq!(history.recent(u64::MAX, 1), [Some(9.0)], "the newest are kept");
+    }
+
+    #[test]
+    fn a_daemon_that_starts_anew_brings_no_absurd_figures() {
+        let mut history = PeerHistory::default();
+        let mut peer = fixture::peer(1);
+        peer.probes = Some(Probes { answered: 900, missed: 80, last_ms: Some(4.0) });
+        (peer.rx_bytes, peer.tx_bytes) = (10_000, 5_000);
+        history.observe(1_000, &peer);
+        peer.probes = Some(Probes { answered: 1, missed: 0, last_ms: Some(4.0) });
+        (peer.rx_bytes, peer.tx_bytes) = (0, 0);
+        history.observe(2_000, &peer);
+        assert_eq!(history.recent(u64::MAX, 10), []);
+        assert_eq!(history.rate(2_000), Rate::default());
+    }
+
+    #[test]
+    fn rates_are_bytes_a_second_and_fall_to_zero_in_silence() {
+        let mut history = PeerHistory::default();
+        let mut peer = fixture::peer(1);
+        (peer.rx_bytes, peer.tx_bytes) = (0, 0);
+        history.observe(10_000, &peer);
+        (peer.rx_bytes, peer.tx_bytes) = (4_000, 1_000);
+        history.observe(12_000, &peer);
+        assert_eq!(history.rate(12_500), Rate { rx: 2_000.0, tx: 500.0 });
+        assert_eq!(history.rate(15_001), Rate::default());
+    }
+
+    #[test]
+    fn a_changed_path_is_remembered_with_its_next_hop() {
+        let mut history = PeerHistory::default();
+        let mut peer = fixture::peer(1);
+        history.observe(1_000, &peer);
+        (peer.path, peer.via) = (PathKind::Gateway, Some("beta".into()));
+        history.observe(2_000, &peer);
+        history.observe(3_000, &peer);
+        assert_eq!(history.changes().collect::<Vec<_>>(), [(2_000, PathKind::Gateway, Some("beta"))]);
+    }
+}

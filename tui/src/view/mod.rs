@@ -1,0 +1,1 @@
+//! What each screen draws: pure functions of the model and an area.
