@@ -2,7 +2,7 @@
 //! red one.
 
 pub mod clock;
-#[cfg(test)]
+pub mod filter;
 pub mod fixture;
 pub mod glyph;
 pub mod history;
@@ -12,3 +12,4 @@ pub mod text;
 pub mod theme;
 pub mod view;
 pub mod widget;
+#[cfg(test)]
