@@ -2,6 +2,7 @@
 //! red one.
 
 pub mod clock;
+#[cfg(test)]
 pub mod filter;
 pub mod fixture;
 pub mod glyph;
@@ -12,4 +13,3 @@ pub mod text;
 pub mod theme;
 pub mod view;
 pub mod widget;
-#[cfg(test)]
