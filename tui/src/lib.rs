@@ -2,8 +2,8 @@
 //! red one.
 
 pub mod clock;
-#[cfg(test)]
 pub mod filter;
+#[cfg(test)]
 pub mod fixture;
 pub mod glyph;
 pub mod history;
