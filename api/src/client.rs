@@ -1,80 +1,30 @@
 //! A small blocking client: one request, one connection.
 
+mod address;
+mod error;
+mod stream;
+
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::http::{Answer, read_answer, request};
+use crate::http::{Answer, Head, read_answer, read_rest, request};
 use crate::{
-    Change, Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogLevel, Mesh, Plan, PlanRequest, Probe, Refusal,
-    Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
+    Change, Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogLevel, Mesh, Place, Plan, PlanRequest, Probe,
+    Refusal, Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
 };
+
+use address::Connection;
+pub use address::{Address, Token};
+pub use error::Error;
+pub use stream::{Closer, Stream};
 
 /// A daemon answers within milliseconds; one that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nobody listens at the socket.
-    #[error("no daemon answers at {} (is it running? start it with `wgnet -c net.yaml ...`)", .path.display())]
-    NoDaemon {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The socket may not be opened.
-    #[error("not allowed to open {} (run as root, or as the user the daemon runs as)", .path.display())]
-    NotAllowed {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The socket's directory cannot be read.
-    #[error("cannot look for daemons in {}: {source} (run as root, or give the socket with --socket)", .path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// There is no socket to choose.
-    #[error("no wgnet daemon is running: no socket in {} (give another place with --socket)", .directory.display())]
-    NoneRunning {
-        /// Where sockets were looked for.
-        directory: PathBuf,
-    },
-    /// There is more than one daemon.
-    #[error("several daemons are running, which one? give one of these with --socket: {}", list(.sockets))]
-    WhichOne {
-        /// Their sockets.
-        sockets: Vec<PathBuf>,
-    },
-    /// The daemon took the connection and then did not answer in time.
-    #[error("the daemon at {} does not answer", .path.display())]
-    Timeout {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The connection broke, or something else than a wgnet daemon listens there.
-    #[error("no proper answer from {}: {source} (are `wgnet` and the daemon of the same version?)", .path.display())]
-    Garbled {
-        /// The socket.
-        path: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// The daemon refused. Nothing changed.
-    #[error("{}{}", .refusal.error, remedy(.refusal))]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// Its reason.
-        refusal: Refusal,
-    },
-}
 
 /// A value in a query (RFC 3986): names and addresses stay as they are.
 fn encoded(text: &str) -> String {
@@ -82,25 +32,33 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-fn list(sockets: &[PathBuf]) -> String {
-    sockets.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-fn remedy(refusal: &Refusal) -> String {
-    if refusal.remedy.is_empty() { String::new() } else { format!(" ({})", refusal.remedy) }
-}
-
-/// Speaks to the daemon behind one socket.
+/// Speaks to one daemon.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    at: Address,
     patience: Duration,
 }
 
 impl Client {
-    /// A client of the daemon at `socket`. Nothing is opened before the first request.
-    pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), patience: PATIENCE }
+    /// A client of the daemon at the unix socket `path`. Nothing is opened before the first request.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { at: Address::Socket(path.into()), patience: PATIENCE }
+    }
+
+    /// A client of the daemon that listens at a TCP port: `host` is what it was given with `--api-listen`, word for
+    /// word, because it answers to that name only.
+    pub fn tcp(host: impl Into<String>, token: Token) -> Self {
+        Self { at: Address::Tcp { host: host.into(), token }, patience: PATIENCE }
+    }
+
+    /// The same with the token in a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no token.
+    pub fn tcp_with_token_file(host: impl Into<String>, token_file: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(token_file).map_err(|e| Error::token_file(token_file, e))?;
+        let token = Token::new(&text).ok_or_else(|| Error::token_file(token_file, "there is no token in it"))?;
+        Ok(Self::tcp(host, token))
     }
 
     /// The same client with another limit for connecting, sending and each read.
@@ -109,8 +67,8 @@ impl Client {
     }
 
     /// Where the daemon listens.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn address(&self) -> &Address {
+        &self.at
     }
 
     /// This node, its peers, what is wrong.
@@ -184,58 +142,66 @@ impl Client {
         self.post("/v1/forget", &Forget { name: name.to_owned() }).map(|Done {}| ())
     }
 
+    /// Everything a dashboard shows as it changes, and the journal: from `after` on, where a former stream ended, or
+    /// all that is kept.
+    ///
+    /// # Errors
+    /// As for every request; what goes wrong later comes out of the iterator.
+    pub fn stream(&self, after: Option<Place>) -> Result<Stream, Error> {
+        let after = after.map_or_else(String::new, |place| format!("Last-Event-ID: {place}\r\n"));
+        let headers = format!("{}Accept: text/event-stream\r\n{after}", self.at.headers());
+        let mut connection = self.connect()?;
+        let sent = connection.write_all(&request("GET", "/v1/stream", &headers, None));
+        let (head, start) = sent.and_then(|()| Head::read(&mut connection)).map_err(|e| Error::broken(&self.at, e))?;
+        if !is_success(head.status) {
+            let answer = read_rest(&head, start, connection).map_err(|e| Error::broken(&self.at, e))?;
+            return Err(refused(&answer));
+        }
+        Stream::new(self.at.clone(), connection, &head, &start)
+    }
+
     fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, Error> {
-        self.ask(&request("GET", path, None))
+        self.ask(&request("GET", path, &self.at.headers(), None))
     }
 
     fn post<A: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<A, Error> {
-        let body = serde_json::to_vec(body).map_err(|e| self.garbled(e.into()))?;
-        self.ask(&request("POST", path, Some(&body)))
+        let body = serde_json::to_vec(body).map_err(|e| Error::garbled(&self.at, e))?;
+        self.ask(&request("POST", path, &self.at.headers(), Some(&body)))
     }
 
     fn ask<A: DeserializeOwned>(&self, request: &[u8]) -> Result<A, Error> {
-        let stream = UnixStream::connect(&self.socket).map_err(|e| self.unopened(e))?;
-        let answer = self.exchange(stream, request).map_err(|e| self.broken(e))?;
-        if !(200..300).contains(&answer.status) {
-            let refusal = serde_json::from_slice(&answer.body).unwrap_or_else(|_| Refusal {
-                error: format!("the daemon refused with HTTP status {}", answer.status),
-                remedy: String::new(),
-            });
-            return Err(Error::Refused { status: answer.status, refusal });
+        let answer = exchange(self.connect()?, request).map_err(|e| Error::broken(&self.at, e))?;
+        if !is_success(answer.status) {
+            return Err(refused(&answer));
         }
-        serde_json::from_slice(&answer.body).map_err(|e| self.garbled(e.into()))
+        serde_json::from_slice(&answer.body).map_err(|e| Error::garbled(&self.at, e))
     }
 
-    fn exchange(&self, mut stream: UnixStream, request: &[u8]) -> io::Result<Answer> {
-        stream.set_read_timeout(Some(self.patience))?;
-        stream.set_write_timeout(Some(self.patience))?;
-        stream.write_all(request)?;
-        read_answer(&stream)
+    fn connect(&self) -> Result<Connection, Error> {
+        self.at.connect(self.patience).map_err(|e| Error::unopened(&self.at, e))
     }
+}
 
-    fn unopened(&self, error: io::Error) -> Error {
-        let path = self.socket.clone();
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoDaemon { path },
-            io::ErrorKind::PermissionDenied => Error::NotAllowed { path },
-            _ => Error::Garbled { path, source: error },
-        }
+fn exchange(mut connection: Connection, request: &[u8]) -> io::Result<Answer> {
+    let sent = connection.write_all(request);
+    match read_answer(connection) {
+        // A daemon may refuse before it has read all, and its reason counts more than that.
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(sent.err().unwrap_or(error)),
     }
+}
 
-    fn broken(&self, error: io::Error) -> Error {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout { path: self.socket.clone() },
-            // A daemon closes at once on whom it does not know.
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                Error::NotAllowed { path: self.socket.clone() }
-            }
-            _ => self.garbled(error),
-        }
-    }
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
 
-    fn garbled(&self, source: io::Error) -> Error {
-        Error::Garbled { path: self.socket.clone(), source }
-    }
+fn refused(answer: &Answer) -> Error {
+    let status = answer.status;
+    let refusal = serde_json::from_slice(&answer.body).unwrap_or_else(|_| Refusal {
+        error: format!("the daemon refused with HTTP status {status}"),
+        remedy: String::new(),
+    });
+    Error::Refused { status, refusal }
 }
 
 #[cfg(test)]

@@ -36,11 +36,12 @@ mod plan;
 mod recording;
 mod reload;
 mod snapshot;
+mod sse;
 mod status;
 mod stream;
 mod why;
 
-pub use client::{Client, Error};
+pub use client::{Address, Client, Closer, Error, Stream, Token};
 pub use command::{Done, Drain, Forget, GatewayCost, LinkCost, LogLevel, Probe, Refusal, SetLogLevel};
 pub use find::{SOCKET_DIRECTORY, find_socket};
 pub use journal::{Journal, JournalEntry};
