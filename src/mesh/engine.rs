@@ -13,6 +13,7 @@ mod origin;
 mod paths;
 mod plan;
 mod receive;
+mod reload;
 mod saved;
 mod view;
 mod what_if;
@@ -578,13 +579,7 @@ impl Engine {
             self.event(Severity::Info, EventKind::Node, &name, format!("{name} {why}"));
             self.disconnect(now, id);
         }
-        let nodes = self.standing.admitted.len();
-        let was = self.direct_on;
-        self.direct_on = match self.config.direct {
-            DirectMode::Never => false,
-            DirectMode::Always => true,
-            DirectMode::Auto => nodes <= DIRECT_OFF && (was || nodes < DIRECT_ON),
-        };
+        self.decide_direct();
         self.seek_direct(now);
     }
 

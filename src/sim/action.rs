@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::network::happens;
 use super::scenario::{Action, Between, Nodes};
 use super::world::{LEAVE_WITHIN, Thing, World};
+use crate::mesh::config::MeshConfig;
 use crate::mesh::io::{Command, CommandError};
 
 impl World {
@@ -75,6 +76,17 @@ impl World {
         let answer = daemon.engine.handle_command(now, command);
         self.drain(node);
         answer
+    }
+
+    /// Gives a node another network file. One that does not run finds it when it starts.
+    pub fn edit_file(&mut self, node: usize, edit: impl FnOnce(&mut MeshConfig)) {
+        let machine = &mut self.machines[node];
+        edit(&mut machine.config);
+        let config = machine.config.clone();
+        let Some(daemon) = &mut self.machines[node].daemon else { return };
+        let now = daemon.engine_time(self.now);
+        daemon.engine.handle_config(now, config);
+        self.drain(node);
     }
 
     /// A node's disk is full, or has room again.
