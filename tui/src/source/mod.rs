@@ -1,5 +1,8 @@
 //! Where what is shown comes from: a running daemon, or a recording of one.
 
+pub mod player;
+pub mod replay;
+
 use std::sync::mpsc::Sender;
 
 use crate::message::{Control, Message, Request};
