@@ -34,6 +34,7 @@ mod journal;
 mod mesh;
 mod plan;
 mod recording;
+pub mod redact;
 mod reload;
 mod snapshot;
 mod sse;

@@ -121,7 +121,7 @@ fn ends(link: &MeshLink) -> (String, String) {
 }
 
 /// By address as numbers, not as text; what is no address comes last.
-fn order(address: &str, name: &str) -> (bool, Option<IpAddr>, String) {
+pub(crate) fn order(address: &str, name: &str) -> (bool, Option<IpAddr>, String) {
     let address = address.split('/').next().unwrap_or_default().parse().ok();
     (address.is_none(), address, name.to_owned())
 }
