@@ -22,7 +22,8 @@ pub struct JournalEntry {
     pub time_ms: u64,
     /// How much attention it deserves.
     pub severity: Severity,
-    /// What kind of thing it is: `ready`, `node`, `link`, `path`, `refused`, `identity`, `cost`, `mismatch`, `storage`.
+    /// What kind of thing it is: `ready`, `node`, `link`, `path`, `refused`, `identity`, `cost`, `mismatch`, `storage`,
+    /// `config`.
     pub kind: String,
     /// The node it is about, by name or short identity.
     pub subject: String,

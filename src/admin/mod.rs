@@ -20,6 +20,7 @@ pub mod why;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::daemon::reload::ReloadRefused;
 use crate::mesh::io::{Command, CommandError};
 
 /// Requests that wait for the loop; more are told to come again.
@@ -36,6 +37,10 @@ pub enum Request {
     Why(Option<String>, String, oneshot::Sender<Result<wgnet_api::Why, CommandError>>),
     /// What changes would bring; nothing is touched.
     Plan(Vec<wgnet_api::Change>, oneshot::Sender<Result<wgnet_api::Plan, CommandError>>),
+    /// Read the network file again.
+    Reload(wgnet_api::ReloadRequest, oneshot::Sender<Result<wgnet_api::Reload, ReloadRefused>>),
+    /// Keep what a reload brought.
+    Confirm(oneshot::Sender<Result<(), ReloadRefused>>),
     /// Something that changes the mesh.
     Command(Command, oneshot::Sender<Result<(), CommandError>>),
 }

@@ -11,9 +11,12 @@ use axum::{Json, Router};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use wgnet_api::{Done, Forget, Journal, LinkCost, Plan, PlanRequest, Refusal, Status, Why, WhyQuery};
+use wgnet_api::{
+    Done, Forget, Journal, LinkCost, Plan, PlanRequest, Refusal, Reload, ReloadRequest, Status, Why, WhyQuery,
+};
 
 use super::Request;
+use crate::daemon::reload::{LONGEST_CONFIRMATION, ReloadRefused};
 use crate::mesh::io::{Command, CommandError};
 
 /// Bytes of a request's body.
@@ -32,6 +35,8 @@ pub fn router(requests: Loop) -> Router {
         .route("/v1/plan", post(plan))
         .route("/v1/link-cost", post(link_cost))
         .route("/v1/forget", post(forget))
+        .route("/v1/reload", post(reload))
+        .route("/v1/confirm", post(confirm))
         .fallback(no_such_route)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY))
@@ -82,11 +87,29 @@ async fn forget(
     command(&requests, Command::Forget { name }).await
 }
 
+async fn reload(
+    State(requests): State<Loop>,
+    body: Result<Json<ReloadRequest>, JsonRejection>,
+) -> Result<Json<Reload>, Refused> {
+    let Json(request) = body?;
+    let longest = LONGEST_CONFIRMATION.as_secs();
+    if request.confirm_s.is_some_and(|seconds| seconds == 0 || u64::from(seconds) > longest) {
+        let wrong = "a confirmation takes at least one second and at most an hour";
+        return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, wrong, "120 is a good number of seconds"));
+    }
+    ask(&requests, |reply| Request::Reload(request, reply)).await?.map(Json).map_err(Refused::from)
+}
+
+async fn confirm(State(requests): State<Loop>) -> Result<Json<Done>, Refused> {
+    ask(&requests, Request::Confirm).await??;
+    Ok(Json(Done {}))
+}
+
 async fn no_such_route() -> Refused {
     Refused::new(
         StatusCode::NOT_FOUND,
         "no such route",
-        "the routes are /v1/status, /v1/journal, /v1/why, /v1/plan, /v1/link-cost, /v1/forget",
+        "the routes are /v1/status, /v1/journal, /v1/why, /v1/plan, /v1/link-cost, /v1/forget, /v1/reload, /v1/confirm",
     )
 }
 
@@ -138,6 +161,25 @@ impl From<JsonRejection> for Refused {
 impl From<QueryRejection> for Refused {
     fn from(rejection: QueryRejection) -> Self {
         Self::new(rejection.status(), rejection.body_text(), "write /v1/why?to=NAME or /v1/why?from=NAME&to=NAME")
+    }
+}
+
+impl From<ReloadRefused> for Refused {
+    fn from(refused: ReloadRefused) -> Self {
+        let (status, remedy) = match &refused {
+            ReloadRefused::Wrong(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "nothing changed; mend the file and run `wgnet reload` again")
+            }
+            ReloadRefused::Awaiting => {
+                (StatusCode::CONFLICT, "run `wgnet confirm` to keep it, or wait until it is taken back")
+            }
+            ReloadRefused::Busy => (StatusCode::CONFLICT, "try again"),
+            ReloadRefused::NothingToConfirm => (StatusCode::CONFLICT, "`wgnet journal` tells what became of it"),
+            ReloadRefused::Storage(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "free space in the state directory, or reload without --confirm")
+            }
+        };
+        Self::new(status, refused.to_string(), remedy)
     }
 }
 

@@ -11,6 +11,7 @@ use wgnet_api::{Client, Error};
 use super::server::CONNECTIONS;
 use super::*;
 use crate::daemon::journal::Journal;
+use crate::daemon::reload::ReloadRefused;
 use crate::mesh::config::{Class, DirectMode, GatewayPolicy, MeshConfig, NetworkKey};
 use crate::mesh::event::{Event, EventKind, Severity};
 use crate::mesh::ids::{NodeId, WgPublicKey};
@@ -163,6 +164,11 @@ fn serve(lifetime: Duration) -> Served {
                 }
                 Request::Command(Command::Forget { .. }, reply) => drop(reply.send(Err(CommandError::NotGateway))),
                 Request::Command(_, reply) => drop(reply.send(Ok(()))),
+                Request::Reload(request, reply) if request.dry_run => {
+                    drop(reply.send(Err(ReloadRefused::Wrong(vec!["net.yaml:3:1: unknown key".to_owned()]))));
+                }
+                Request::Reload(_, reply) => drop(reply.send(Ok(wgnet_api::Reload::default()))),
+                Request::Confirm(reply) => drop(reply.send(Err(ReloadRefused::NothingToConfirm))),
             }
         }
     });
@@ -312,4 +318,25 @@ async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let error = socket::bind(&other).map(|_| ()).expect_err("no socket").to_string();
     assert!(error.contains("is no socket"), "{error}");
     assert_eq!(std::fs::read_to_string(&other).expect("kept"), "precious");
+}
+
+#[tokio::test]
+async fn a_reload_that_cannot_be_is_told_with_its_reason() {
+    let served = serve(Duration::from_secs(5));
+    let client = Client::new(&served.path);
+    let (wrong, long, unasked) = tokio::task::spawn_blocking(move || {
+        let request = |dry_run, confirm_s| wgnet_api::ReloadRequest { dry_run, confirm_s };
+        client.reload(&request(false, Some(60))).expect("taken");
+        let wrong = client.reload(&request(true, None)).expect_err("mistakes");
+        let long = client.reload(&request(false, Some(3_601))).expect_err("too long");
+        (wrong, long, client.confirm().expect_err("nothing waits"))
+    })
+    .await
+    .expect("no panic");
+    let status = |error: &Error| match error {
+        Error::Refused { status, .. } => *status,
+        other => panic!("{other}"),
+    };
+    assert_eq!([&wrong, &long, &unasked].map(status), [422, 422, 409]);
+    assert!(wrong.to_string().contains("net.yaml:3:1: unknown key"), "{wrong}");
 }

@@ -73,6 +73,18 @@ Examples:
   wgnet plan --cost alice-beta=500       if their link cost 500
   wgnet plan --without beta --cost alice-gamma=10")]
     Plan(PlanArgs),
+    /// Have the running node read its network file again: print what is different, and apply it.
+    ///
+    /// A file with a mistake, or with a difference that needs a restart, changes nothing. SIGHUP does the same.
+    /// Exits with 0 when the file acts (or is as it was), else with 1.
+    #[command(after_help = "\
+Examples:
+  wgnet reload --dry-run        what is different?
+  wgnet reload                  apply it
+  wgnet reload --confirm 120s   apply it, and take it back unless `wgnet confirm` comes within two minutes")]
+    Reload(ReloadArgs),
+    /// Keep what `wgnet reload --confirm` brought.
+    Confirm(SocketArgs),
     /// At a gateway: let go of a name, so that a reinstalled machine can take it again.
     Forget(ForgetArgs),
     /// Show or set the cost of the link to a peer, in place of the measured one.
@@ -225,6 +237,23 @@ pub struct PlanArgs {
     #[arg(long)]
     pub json: bool,
     /// The daemon to ask.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// `wgnet reload`.
+#[derive(Clone, Debug, Args)]
+pub struct ReloadArgs {
+    /// Only print what is different.
+    #[arg(long, conflicts_with = "confirm")]
+    pub dry_run: bool,
+    /// Take it back after this time (1s to 1h) unless `wgnet confirm` comes before, even if the daemon is killed meanwhile.
+    #[arg(long, value_name = "TIME", value_parser = super::reload::seconds)]
+    pub confirm: Option<u32>,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon to tell.
     #[command(flatten)]
     pub daemon: SocketArgs,
 }

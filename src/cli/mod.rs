@@ -20,6 +20,7 @@ mod given;
 mod journal;
 pub mod logging;
 mod plan;
+mod reload;
 mod run;
 pub mod status;
 pub mod terminal;
@@ -63,6 +64,8 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Journal(args) => journal::run(args),
         Command::Why(args) => why::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Reload(args) => reload::reload(args),
+        Command::Confirm(args) => reload::confirm(args),
         Command::Forget(args) => command::forget(args),
         Command::Cost(args) => command::cost(args),
         Command::Completions(args) => completions::run(args),

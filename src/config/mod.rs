@@ -10,13 +10,14 @@
 //!
 //! Reading order: `diagnostic` (how mistakes are told), `document` (YAML), `value` (single values), `network`, `peers`
 //! and `secret` (the shared file), `node` (this machine), `own` (the two together), `conflict` and `local` (the overlay
-//! against the machine's networks), `source` (files).
+//! against the machine's networks), `source` (files), `difference` (of two configurations).
 //!
 //! Precedence: option > environment > node.yaml > default. No secret comes by option or environment, where every user of
 //! the machine could read it.
 
 mod conflict;
 mod diagnostic;
+mod difference;
 mod document;
 mod local;
 mod network;
@@ -36,10 +37,12 @@ use crate::mesh::config::MeshConfig;
 
 pub use conflict::{LocalRoute, Overlay, conflicts};
 pub use diagnostic::{Checked, Diagnostic, Located, Origin, Severity};
+pub use difference::{Difference, differences};
 pub use local::routes as local_routes;
 pub use network::{COST_RANGE, DEFAULT_MTU, MTU_RANGE, NetworkFile, parse_network};
 pub use node::Given;
 pub use peers::ListedPeer;
+pub use source::NetworkText;
 
 use diagnostic::Findings;
 use node::NodeValues;
@@ -71,6 +74,10 @@ pub struct Config {
     pub network_file: PathBuf,
     /// Count of `-v`: 0 info, 1 debug, 2 trace.
     pub verbosity: u8,
+    /// What was written on the command line and in the environment: with it the files can be read again.
+    pub given: Given,
+    /// The network file, word for word.
+    pub network_text: NetworkText,
     /// What the overlay takes and where that was written, for [`conflicts`]. Empty (the default) finds no conflict.
     pub overlay: Overlay,
 }
@@ -123,12 +130,25 @@ impl TunnelMode {
 ///
 /// Every mistake in the files, the options and the environment.
 pub fn load(given: &Given) -> Checked<Config> {
+    load_with(given, None)
+}
+
+/// The same with `text` in place of what the network file holds now.
+///
+/// # Errors
+///
+/// Every mistake in the text, the node file, the options and the environment.
+pub fn load_text(given: &Given, text: &NetworkText) -> Checked<Config> {
+    load_with(given, Some(text))
+}
+
+fn load_with(given: &Given, text: Option<&NetworkText>) -> Checked<Config> {
     let mut findings = Findings::default();
-    let (network, values, node_file_is_known) = read(given, &mut findings);
+    let (network, values, node_file_is_known) = read(given, text, &mut findings);
     if node_file_is_known {
         node::check_complete(&values, &mut findings);
     }
-    let config = network.and_then(|network| own::build(&network, &values, network_file(given).0, given.verbosity));
+    let config = network.and_then(|network| own::build(&network, &values, given));
     findings.conclude(config)
 }
 
@@ -136,7 +156,7 @@ pub fn load(given: &Given) -> Checked<Config> {
 /// machine. Names warnings, too; no error among them means that a daemon would start.
 pub fn check(given: &Given, local: &[LocalRoute]) -> Vec<Diagnostic> {
     let mut findings = Findings::default();
-    let (network, values, _) = read(given, &mut findings);
+    let (network, values, _) = read(given, None, &mut findings);
     if let Some(network) = network {
         let addresses = values.addresses.known().map_or(&[][..], |addresses| &addresses.value);
         let interface = values.interface.known().map(|interface| interface.value.as_str());
@@ -147,9 +167,13 @@ pub fn check(given: &Given, local: &[LocalRoute]) -> Vec<Diagnostic> {
 
 /// Reads both files and the given values, and compares them. Also says whether the node file could be used, or there was
 /// none: otherwise, what else is missing is not known.
-fn read(given: &Given, findings: &mut Findings) -> (Option<LoadedNetwork>, NodeValues, bool) {
+fn read(
+    given: &Given,
+    text: Option<&NetworkText>,
+    findings: &mut Findings,
+) -> (Option<LoadedNetwork>, NodeValues, bool) {
     let (path, is_default) = network_file(given);
-    let network = source::network(path, is_default, findings);
+    let network = source::network(path, is_default, text, findings);
     let (path, is_default) = match &given.node_file {
         Some(path) => (path.as_path(), false),
         None => (Path::new(DEFAULT_NODE_FILE), true),

@@ -9,7 +9,7 @@ use super::network::NetworkFile;
 use super::node::NodeValues;
 use super::peers::ListedPeer;
 use super::source::LoadedNetwork;
-use super::{Config, DEFAULT_SOCKET_DIR, DEFAULT_STATE_DIR, value};
+use super::{Config, DEFAULT_SOCKET_DIR, DEFAULT_STATE_DIR, Given, value};
 use crate::mesh::config::MeshConfig;
 
 /// What the network file says of this node.
@@ -34,12 +34,7 @@ pub(crate) fn check(network: &NetworkFile, values: &NodeValues, findings: &mut F
 }
 
 /// Makes the configuration. `None` if a value is missing or wrong, which was named before.
-pub(crate) fn build(
-    network: &LoadedNetwork,
-    values: &NodeValues,
-    network_file: &Path,
-    verbosity: u8,
-) -> Option<Config> {
+pub(crate) fn build(network: &LoadedNetwork, values: &NodeValues, as_given: &Given) -> Option<Config> {
     let file = &network.file;
     let interface = values.interface.known()?.value.clone();
     let name = values.name.known()?.value.clone();
@@ -59,8 +54,10 @@ pub(crate) fn build(
         tunnel: values.tunnel.known().map(|tunnel| tunnel.value).unwrap_or_default(),
         state_dir: path(values.state_dir.known(), DEFAULT_STATE_DIR.into()),
         socket: path(values.socket.known(), socket),
-        network_file: network_file.to_owned(),
-        verbosity,
+        network_file: super::network_file(as_given).0.to_owned(),
+        verbosity: as_given.verbosity,
+        given: as_given.clone(),
+        network_text: network.text.clone(),
         interface,
         mesh: MeshConfig {
             key: network.key.clone(),

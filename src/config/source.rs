@@ -1,8 +1,10 @@
 //! The files on the disk: found, read and, where they hold a secret, looked at for who else can read them.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -18,6 +20,29 @@ use crate::mesh::config::NetworkKey;
 pub(crate) struct LoadedNetwork {
     pub(crate) file: NetworkFile,
     pub(crate) key: NetworkKey,
+    pub(crate) text: NetworkText,
+}
+
+/// A network file, word for word. It may hold the shared key: never shown, wiped from memory with its last owner.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NetworkText(Arc<Zeroizing<Vec<u8>>>);
+
+impl NetworkText {
+    /// Takes the bytes of a file.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Zeroizing::new(bytes)))
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NetworkText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NetworkText(..)")
+    }
 }
 
 /// The bytes of a file and its permission bits, if it is a regular file.
@@ -26,9 +51,14 @@ struct Content {
     mode: Option<u32>,
 }
 
-/// Reads the network file at `path` and, if it names one, its key file.
-pub(crate) fn network(path: &Path, is_default: bool, findings: &mut Findings) -> Option<LoadedNetwork> {
-    let content = match read(path) {
+/// Reads the network file at `path` (or takes `text` for its content) and, if it names one, its key file.
+pub(crate) fn network(
+    path: &Path,
+    is_default: bool,
+    text: Option<&NetworkText>,
+    findings: &mut Findings,
+) -> Option<LoadedNetwork> {
+    let content = match text.map_or_else(|| read(path), |text| Ok(Content { bytes: (*text.0).clone(), mode: None })) {
         Ok(content) => content,
         Err(error) => {
             let remedy = match error.kind() {
@@ -61,7 +91,7 @@ pub(crate) fn network(path: &Path, is_default: bool, findings: &mut Findings) ->
             key_file(&key_path, &named.origin, findings)?.key
         }
     };
-    Some(LoadedNetwork { file, key })
+    Some(LoadedNetwork { file, key, text: NetworkText(Arc::new(content.bytes)) })
 }
 
 /// Reads the node file at `path`. A default one that does not exist is no error and says nothing; `None` is one that

@@ -19,6 +19,7 @@ pub mod clock;
 mod health;
 pub mod journal;
 mod node;
+pub mod reload;
 pub mod resolver;
 pub mod saver;
 mod signal;

@@ -1,5 +1,6 @@
 //! The loop: one input at a time into the engine, and everything it asks for done before the next.
 
+mod network_file;
 #[cfg(test)]
 mod tests;
 
@@ -7,13 +8,17 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub(super) use network_file::Unconfirmed;
+
 use super::DaemonError;
 use super::clock::{Clock, wall};
 use super::health::Health;
 use super::journal::Journal;
+use super::reload::{Read, Reader};
 use super::resolver::{Resolved, Resolver};
 use super::saver::{Saved, Saver};
 use super::signal::Signal;
+use super::store::Store;
 use super::underlay::{BATCH, Family, Received, Underlay};
 use crate::admin::{self, Request};
 use crate::config::Config;
@@ -47,6 +52,11 @@ pub(super) struct Node<S> {
     pub(super) control: mpsc::Receiver<ControlDatagram>,
     pub(super) system: S,
     pub(super) saver: Saver,
+    pub(super) store: Store,
+    /// A reload of a former run that is still to be confirmed.
+    pub(super) unconfirmed: Option<Unconfirmed>,
+    /// Whether the network file on disk does not act, because nobody confirmed it.
+    pub(super) rolled_back: bool,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) signals: mpsc::Receiver<Signal>,
     /// What was mended at the start, for the journal.
@@ -63,12 +73,15 @@ enum Wake {
     Resolved(Resolved),
     Network,
     Signal(Signal),
+    FileRead(Box<Read>),
 }
 
 /// The node, and what the loop remembers between two inputs.
 struct Loop<S> {
     node: Node<S>,
     resolver: Resolver,
+    reader: Reader,
+    unconfirmed: Option<Unconfirmed>,
     journal: Journal,
     health: Health,
     /// What the engine heard last.
@@ -97,6 +110,9 @@ pub(super) async fn run<S: System>(node: Node<S>, announce: impl FnOnce()) -> Re
         let subject = this.node.config.mesh.name.to_string();
         this.journal.add(wall(), Event { severity: Severity::Warning, kind: EventKind::Storage, subject, text });
     }
+    if this.node.rolled_back {
+        this.rejected();
+    }
     this.drain().await;
     this.look_at_network().await;
     announce();
@@ -107,10 +123,12 @@ pub(super) async fn run<S: System>(node: Node<S>, announce: impl FnOnce()) -> Re
 }
 
 impl<S: System> Loop<S> {
-    fn new(node: Node<S>) -> Self {
+    fn new(mut node: Node<S>) -> Self {
         Self {
+            unconfirmed: node.unconfirmed.take(),
             node,
             resolver: Resolver::default(),
+            reader: Reader::default(),
             journal: Journal::default(),
             health: Health::default(),
             network: None,
@@ -145,13 +163,21 @@ impl<S: System> Loop<S> {
         if self.health.has("system") && self.next_system_retry <= now {
             self.apply_system().await;
         }
+        if self.unconfirmed.as_ref().is_some_and(|unconfirmed| unconfirmed.until <= now) {
+            self.roll_back().await;
+        }
         if self.leaving.is_some_and(|deadline| deadline <= now) {
             self.end(Ok(()));
         }
     }
 
     async fn wait(&mut self) -> Wake {
-        let deadline = [self.node.engine.next_timeout(), Some(self.next_look), self.leaving];
+        let deadline = [
+            self.node.engine.next_timeout(),
+            Some(self.next_look),
+            self.leaving,
+            self.unconfirmed.as_ref().map(|u| u.until),
+        ];
         let deadline = deadline.into_iter().flatten().min().unwrap_or(self.next_look);
         let node = &mut self.node;
         tokio::select! {
@@ -163,6 +189,7 @@ impl<S: System> Loop<S> {
             resolved = self.resolver.next() => Wake::Resolved(resolved),
             () = node.system.network_changed() => Wake::Network,
             Some(signal) = node.signals.recv() => Wake::Signal(signal),
+            read = self.reader.next() => Wake::FileRead(Box::new(read)),
         }
     }
 
@@ -184,9 +211,8 @@ impl<S: System> Loop<S> {
             }
             Wake::Network => self.look_at_network().await,
             Wake::Signal(Signal::Stop) => self.stop().await,
-            Wake::Signal(Signal::Reload) => {
-                tracing::warn!("SIGHUP: wgnet does not read its files again while it runs; restart it instead");
-            }
+            Wake::Signal(Signal::Reload) => self.ask_reload(wgnet_api::ReloadRequest::default(), None),
+            Wake::FileRead(read) => self.file_read(*read).await,
         }
     }
 
@@ -339,6 +365,8 @@ impl<S: System> Loop<S> {
                 let changes: Vec<_> = changes.into_iter().map(admin::plan::what_if).collect();
                 drop(reply.send(self.node.engine.what_if(&changes).map(admin::plan::plan)));
             }
+            Request::Reload(request, reply) => self.ask_reload(request, Some(reply)),
+            Request::Confirm(reply) => self.confirm(reply),
             Request::Command(command, reply) => {
                 let now = self.now();
                 let outcome = self.node.engine.handle_command(now, command);

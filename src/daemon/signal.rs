@@ -1,4 +1,4 @@
-//! What the operating system tells a daemon: stop, or (not built) read your configuration again.
+//! What the operating system tells a daemon: stop, or read your network file again.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 pub(super) enum Signal {
     /// SIGTERM or SIGINT: leave the mesh and end; the second one: end at once.
     Stop,
-    /// SIGHUP.
+    /// SIGHUP: read the network file again.
     Reload,
 }
 

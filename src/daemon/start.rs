@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::DaemonError;
 use super::clock::{Clock, wall};
-use super::node::{self, Node};
+use super::node::{self, Node, Unconfirmed};
+use super::reload;
 use super::saver::Saver;
 use super::signal::{self, Signal};
 use super::store::{Loaded, Store};
@@ -63,6 +64,7 @@ async fn start_with(
 ) -> Result<(), Failure> {
     let clock = Clock::start();
     let Loaded { keys, epoch, mesh: saved, warnings } = store.load(wall().as_secs()).map_err(named)?;
+    let reload::Found { config, unconfirmed, rolled_back } = reload::at_start(config, store, wall()).map_err(named)?;
     let underlay = Underlay::bind(config.mesh.admin_port).map_err(|e| port_error(config.mesh.admin_port, &e))?;
     let (listener, socket_file) = admin::socket::bind(&config.socket).map_err(named)?;
 
@@ -80,7 +82,12 @@ async fn start_with(
     let (requests, inbox) = admin::channel();
     let server = tokio::spawn(admin::server::serve(listener, admin::routes::router(requests)));
     let ready = ready_line(&config, tunnel.kind());
+    let unconfirmed =
+        unconfirmed.map(|found| Unconfirmed { previous: found.previous, until: clock.now() + found.left });
     let node = Node {
+        unconfirmed,
+        rolled_back,
+        store: store.clone(),
         clock,
         engine,
         public_key,

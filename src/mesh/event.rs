@@ -34,6 +34,8 @@ pub enum EventKind {
     Mismatch,
     /// The node's own state could not be kept.
     Storage,
+    /// The network file was read again.
+    Config,
 }
 
 /// One thing that happened, with its cause.

@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{Overlay, TunnelMode};
+use crate::config::{Given, Located, Origin};
+use crate::daemon::reload::ReloadRefused;
 use crate::daemon::store::Store;
-use crate::mesh::config::{Class, DirectMode, GatewayPolicy, MeshConfig, NetworkKey};
 use crate::mesh::engine::Identity;
 use crate::mesh::io::PeerReport;
 use crate::system::SystemError;
@@ -37,30 +37,48 @@ struct Ends {
     port: u16,
 }
 
-fn config(dir: &Path, admin_port: u16) -> Config {
-    Config {
-        mesh: MeshConfig {
-            key: NetworkKey::new([7; 32]),
-            subnets: vec!["10.0.0.0/8".parse().expect("a prefix")],
-            static_peers: vec![],
-            gateways: GatewayPolicy::Static,
-            direct: DirectMode::Auto,
-            mtu: 1420,
-            name: "alice".parse().expect("a name"),
-            addresses: vec!["10.1.1.1".parse().expect("an address")],
-            class: Class::Server,
-            offer_gateway: false,
-            wg_port: 50_001,
-            admin_port,
-        },
-        interface: "wg0".to_owned(),
-        tunnel: TunnelMode::Auto,
-        state_dir: dir.to_owned(),
-        socket: dir.join("wg0.sock"),
-        network_file: dir.join("net.yaml"),
+/// A range that no machine's networks touch.
+const NETWORK: &str = "network: { sharedKey: 03qfoT9vOyM8412+EUkW8l/J4ISWrCmS/h0rm06Y51M=, subnet: 10.213.77.0/24 }\n";
+
+fn write(dir: &Path, text: &str) {
+    let path = dir.join("net.yaml");
+    std::fs::write(&path, text).expect("written");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("kept private");
+}
+
+/// The network file with static peers at these last bytes of their addresses.
+fn listing(peers: &[u8]) -> String {
+    let peer = |n: &u8| {
+        format!(
+            "  - {{ wgIp: 10.213.77.{n}, endPoint: \"127.0.0.1:{}\", adminPort: {} }}\n",
+            40_000 + u32::from(*n),
+            41_000 + u32::from(*n)
+        )
+    };
+    format!("{NETWORK}peers:\n{}", peers.iter().map(peer).collect::<String>())
+}
+
+fn given(dir: &Path, admin_port: u16) -> Given {
+    let value = |text: &str| Located::new(text.to_owned(), Origin::Unknown);
+    Given {
+        network_file: Some(dir.join("net.yaml")),
+        node_file: Some(dir.join("node.yaml")),
+        interface: Some(value("wg0")),
+        addresses: vec![value("10.213.77.1")],
+        name: Some(value("alice")),
+        wg_port: Some(value("50001")),
+        admin_port: Some(value(&admin_port.to_string())),
+        tunnel: None,
+        state_dir: Some(Located::new(dir.to_owned(), Origin::Unknown)),
+        socket: None,
         verbosity: 0,
-        overlay: Overlay::default(),
     }
+}
+
+fn config(dir: &Path, admin_port: u16) -> Config {
+    write(dir, &listing(&[2]));
+    std::fs::write(dir.join("node.yaml"), "").expect("written");
+    crate::config::load(&given(dir, admin_port)).expect("no mistakes").0
 }
 
 fn bench() -> Bench {
@@ -87,7 +105,10 @@ fn bench() -> Bench {
         tunnel: Box::new(tunnel.clone()),
         control: control_queue,
         system: system.clone(),
-        saver: Saver::new(store),
+        saver: Saver::new(store.clone()),
+        store,
+        unconfirmed: None,
+        rolled_back: false,
         requests: inbox,
         signals: signal_queue,
         warnings: vec!["the epoch was mended".to_owned()],
@@ -133,13 +154,7 @@ async fn a_second_stop_ends_at_once_and_cleans_up_all_the_same() {
     assert!(ends.tunnel.record().closed && ends.system.is_clean());
 }
 
-#[tokio::test]
-async fn reload_is_no_reason_to_end() {
-    let (ends, running) = start().await;
-    ends.signals.send(Signal::Reload).await.expect("the loop runs");
-    assert_eq!(status(&ends).await.node.name, "alice");
-    assert!(!running.is_finished());
-}
+mod network_file;
 
 #[tokio::test]
 async fn a_lost_device_ends_the_daemon_with_its_reason() {
@@ -220,11 +235,12 @@ async fn what_the_system_refuses_is_a_health_line_until_it_gives_in() {
         remedy: "choose another subnet".to_owned(),
     }));
     this.apply_system().await;
-    let line = &this.status().health[0];
-    assert_eq!((line.code.as_str(), line.remedy.as_str()), ("system", "choose another subnet"));
+    let status = this.status();
+    let line = status.health.iter().find(|line| line.code == "system").expect("a line");
+    assert_eq!(line.remedy, "choose another subnet");
     ends.system.refuse(None);
     this.apply_system().await;
-    assert!(this.status().health.is_empty());
+    assert!(!this.health.has("system"));
     assert!(ends.system.states().iter().all(|state| state.forwarding), "no embedded tunnel: the kernel forwards");
 }
 
@@ -237,13 +253,13 @@ async fn a_full_disk_is_a_health_line_and_no_reason_to_end() {
     this.node.saver.save(1, b"state".to_vec());
     let saved = this.node.saver.next().await;
     this.saved(saved).await;
-    assert_eq!(this.status().health[0].code, "storage");
+    assert!(this.health.has("storage"));
     assert!(this.ended.is_none());
     std::fs::remove_dir(ends._dir.path().join("wg0/mesh.tmp")).expect("out of the way");
     this.node.saver.save(2, b"state".to_vec());
     let saved = this.node.saver.next().await;
     this.saved(saved).await;
-    assert!(this.status().health.is_empty());
+    assert!(!this.health.has("storage"));
 }
 
 #[tokio::test]

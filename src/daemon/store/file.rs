@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Epoch,
     /// The engine's state.
     Mesh,
+    /// A network file that acts, or will, in place of the one on disk.
+    Network,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             Self::Identity => "identity",
             Self::Epoch => "epoch",
             Self::Mesh => "mesh",
+            Self::Network => "network",
         }
     }
 
@@ -55,6 +58,7 @@ impl Kind {
             Self::Identity => b'I',
             Self::Epoch => b'E',
             Self::Mesh => b'M',
+            Self::Network => b'N',
         }
     }
 }

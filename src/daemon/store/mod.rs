@@ -1,16 +1,18 @@
 //! The state directory: what a node must remember to stay the same node.
 //!
-//! `<state_dir>/<interface>/` is 0700 and holds three small files (0600) and a lock:
+//! `<state_dir>/<interface>/` is 0700 and holds small files (0600) and a lock:
 //!
 //! * `identity`: the Ed25519 seed and the WireGuard private key, made at the first start. Lost, the node is another
 //!   node; so a damaged one with no previous version beside it is an error, never a new identity.
 //! * `epoch`: the number of this start. Durable before the engine is made, so that records of two runs never tie.
 //! * `mesh`: the engine's state. Lost, it is learned again from the neighbours.
+//! * `network`: the network file before a reload that waits for its confirmation, or that was rolled back.
 //! * `lock`: held while a daemon runs; names its process.
 //!
 //! How one file is written and read back is told in [`file`].
 
 mod file;
+mod network;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,7 @@ use rustix::process::geteuid;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use file::{Found, Kind};
+pub use network::Kept;
 
 /// How far the epoch jumps when its newest value was lost: more starts than can have happened unrecorded.
 const EPOCH_JUMP: u64 = 16;
