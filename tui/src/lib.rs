@@ -2,6 +2,7 @@
 //! red one.
 
 pub mod clock;
+pub mod export;
 pub mod filter;
 #[cfg(test)]
 pub mod fixture;
