@@ -2,11 +2,13 @@
 //! red one.
 
 pub mod clock;
+pub mod cost;
 pub mod export;
 pub mod filter;
 #[cfg(test)]
 pub mod fixture;
 pub mod glyph;
+pub mod graph;
 pub mod history;
 pub mod message;
 pub mod source;

@@ -1,1 +1,5 @@
 //! Small pictures that several screens draw.
+
+pub mod chart;
+pub(crate) mod dots;
+pub mod sparkline;
