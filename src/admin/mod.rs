@@ -3,17 +3,20 @@
 //! [`socket`] binds it, 0600, and replaces one that a killed daemon left; [`server`] takes connections of root and of
 //! the daemon's own user, a few at a time and each for a few seconds; [`routes`] turns a request into a [`Request`]
 //! for the daemon's loop and its answer into JSON; [`status`], [`mesh`], [`why`] and [`plan`] turn the
-//! engine's view, explanations and forecasts into what people see.
+//! engine's view, explanations and forecasts into what people see; [`stream`] follows what the loop publishes.
 //!
 //! The loop answers between two inputs of the engine, so that every answer is one moment's truth. A client that is
 //! slow, stuck or greedy costs the loop nothing: it only ever holds its own connection.
 
 pub mod mesh;
+mod patience;
 pub mod plan;
+mod refused;
 pub mod routes;
 pub mod server;
 pub mod socket;
 pub mod status;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 pub mod why;
@@ -31,6 +34,12 @@ const WAITING: usize = 16;
 pub enum Request {
     /// The present status.
     Status(oneshot::Sender<wgnet_api::Status>),
+    /// The whole mesh.
+    Mesh(oneshot::Sender<wgnet_api::Mesh>),
+    /// Everything a dashboard shows.
+    Snapshot(oneshot::Sender<wgnet_api::Snapshot>),
+    /// All of that and what follows; the journal from a place on, or all that is kept.
+    Subscribe(Option<wgnet_api::Place>, oneshot::Sender<stream::Subscription>),
     /// The last events.
     Journal(oneshot::Sender<wgnet_api::Journal>),
     /// Why packets travel from one node (this one when it is not given) to another as they do.

@@ -1,50 +1,83 @@
 //! The routes, as the crate documentation of [`wgnet_api`] lists them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::sync::mpsc::Sender;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use wgnet_api::{
-    Done, Forget, Journal, LinkCost, Plan, PlanRequest, Refusal, Reload, ReloadRequest, Status, Why, WhyQuery,
+    Done, Drain, Forget, GatewayCost, Journal, LinkCost, Mesh, Plan, PlanRequest, Probe, Reload, ReloadRequest,
+    Snapshot, Status, Why, WhyQuery,
 };
 
 use super::Request;
-use crate::daemon::reload::{LONGEST_CONFIRMATION, ReloadRefused};
-use crate::mesh::io::{Command, CommandError};
+use super::refused::Refused;
+use super::stream::{slots, stream};
+use crate::config::COST_RANGE;
+use crate::daemon::reload::LONGEST_CONFIRMATION;
+use crate::mesh::io::Command;
 
 /// Bytes of a request's body.
 const BODY: usize = 64 << 10;
 /// The loop answers within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-type Loop = Sender<Request>;
+/// The loop's end for requests.
+pub(super) type Loop = Sender<Request>;
+
+/// What the routes need.
+#[derive(Clone)]
+pub(super) struct Admin {
+    pub(super) requests: Loop,
+    /// Room for streams.
+    pub(super) streams: Arc<Semaphore>,
+}
+
+impl FromRef<Admin> for Loop {
+    fn from_ref(admin: &Admin) -> Self {
+        admin.requests.clone()
+    }
+}
 
 /// The routes of a daemon whose loop takes requests from the other end of `requests`.
 pub fn router(requests: Loop) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/mesh", get(mesh))
+        .route("/v1/snapshot", get(snapshot))
+        .route("/v1/stream", get(stream))
         .route("/v1/journal", get(journal))
         .route("/v1/why", get(why))
         .route("/v1/plan", post(plan))
         .route("/v1/link-cost", post(link_cost))
+        .route("/v1/gateway-cost", post(gateway_cost))
+        .route("/v1/drain", post(drain))
+        .route("/v1/probe", post(probe))
         .route("/v1/forget", post(forget))
         .route("/v1/reload", post(reload))
         .route("/v1/confirm", post(confirm))
         .fallback(no_such_route)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY))
-        .with_state(requests)
+        .with_state(Admin { requests, streams: slots() })
 }
 
 async fn status(State(requests): State<Loop>) -> Result<Json<Status>, Refused> {
     ask(&requests, Request::Status).await.map(Json)
+}
+
+async fn mesh(State(requests): State<Loop>) -> Result<Json<Mesh>, Refused> {
+    ask(&requests, Request::Mesh).await.map(Json)
+}
+
+async fn snapshot(State(requests): State<Loop>) -> Result<Json<Snapshot>, Refused> {
+    ask(&requests, Request::Snapshot).await.map(Json)
 }
 
 async fn journal(State(requests): State<Loop>) -> Result<Json<Journal>, Refused> {
@@ -76,7 +109,40 @@ async fn link_cost(
     body: Result<Json<LinkCost>, JsonRejection>,
 ) -> Result<Json<Done>, Refused> {
     let Json(LinkCost { peer, cost }) = body?;
+    check_cost(cost)?;
     command(&requests, Command::LinkCost { peer, cost }).await
+}
+
+async fn gateway_cost(
+    State(requests): State<Loop>,
+    body: Result<Json<GatewayCost>, JsonRejection>,
+) -> Result<Json<Done>, Refused> {
+    let Json(GatewayCost { cost }) = body?;
+    check_cost(cost)?;
+    command(&requests, Command::GatewayCost { cost }).await
+}
+
+fn check_cost(cost: Option<u32>) -> Result<(), Refused> {
+    let (low, high) = COST_RANGE;
+    if cost.is_none_or(|cost| (low..=high).contains(&cost)) {
+        return Ok(());
+    }
+    let error = format!("a cost is a whole number from {low} to {high}");
+    Err(Refused::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        error,
+        "give such a cost, or null to go back to the measured one",
+    ))
+}
+
+async fn drain(State(requests): State<Loop>, body: Result<Json<Drain>, JsonRejection>) -> Result<Json<Done>, Refused> {
+    let Json(Drain { drain }) = body?;
+    command(&requests, Command::Drain { drain }).await
+}
+
+async fn probe(State(requests): State<Loop>, body: Result<Json<Probe>, JsonRejection>) -> Result<Json<Done>, Refused> {
+    let Json(Probe { peer }) = body?;
+    command(&requests, Command::Probe { peer }).await
 }
 
 async fn forget(
@@ -106,11 +172,7 @@ async fn confirm(State(requests): State<Loop>) -> Result<Json<Done>, Refused> {
 }
 
 async fn no_such_route() -> Refused {
-    Refused::new(
-        StatusCode::NOT_FOUND,
-        "no such route",
-        "the routes are /v1/status, /v1/journal, /v1/why, /v1/plan, /v1/link-cost, /v1/forget, /v1/reload, /v1/confirm",
-    )
+    Refused::new(StatusCode::NOT_FOUND, "no such route", "the crate documentation of wgnet-api lists the routes")
 }
 
 async fn other_method() -> Refused {
@@ -122,7 +184,7 @@ async fn command(requests: &Loop, command: Command) -> Result<Json<Done>, Refuse
     Ok(Json(Done {}))
 }
 
-async fn ask<A>(requests: &Loop, request: impl FnOnce(oneshot::Sender<A>) -> Request) -> Result<A, Refused> {
+pub(super) async fn ask<A>(requests: &Loop, request: impl FnOnce(oneshot::Sender<A>) -> Request) -> Result<A, Refused> {
     let (reply, answer) = oneshot::channel();
     let busy = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy", "try again");
     requests.try_send(request(reply)).map_err(|_| busy())?;
@@ -130,80 +192,5 @@ async fn ask<A>(requests: &Loop, request: impl FnOnce(oneshot::Sender<A>) -> Req
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping", "")),
         Err(_) => Err(busy()),
-    }
-}
-
-/// A refusal with its HTTP status.
-struct Refused {
-    status: StatusCode,
-    refusal: Refusal,
-}
-
-impl Refused {
-    fn new(status: StatusCode, error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status, refusal: Refusal { error: error.into(), remedy: remedy.into() } }
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (self.status, Json(self.refusal)).into_response()
-    }
-}
-
-impl From<JsonRejection> for Refused {
-    fn from(rejection: JsonRejection) -> Self {
-        let remedy = "send a JSON object with Content-Type: application/json; the fields are in crate wgnet-api";
-        Self::new(rejection.status(), rejection.body_text(), remedy)
-    }
-}
-
-impl From<QueryRejection> for Refused {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::new(rejection.status(), rejection.body_text(), "write /v1/why?to=NAME or /v1/why?from=NAME&to=NAME")
-    }
-}
-
-impl From<ReloadRefused> for Refused {
-    fn from(refused: ReloadRefused) -> Self {
-        let (status, remedy) = match &refused {
-            ReloadRefused::Wrong(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "nothing changed; mend the file and run `wgnet reload` again")
-            }
-            ReloadRefused::Awaiting => {
-                (StatusCode::CONFLICT, "run `wgnet confirm` to keep it, or wait until it is taken back")
-            }
-            ReloadRefused::Busy => (StatusCode::CONFLICT, "try again"),
-            ReloadRefused::NothingToConfirm => (StatusCode::CONFLICT, "`wgnet journal` tells what became of it"),
-            ReloadRefused::Storage(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "free space in the state directory, or reload without --confirm")
-            }
-        };
-        Self::new(status, refused.to_string(), remedy)
-    }
-}
-
-impl From<CommandError> for Refused {
-    fn from(error: CommandError) -> Self {
-        let (status, remedy) = match &error {
-            CommandError::UnknownName(_) => (StatusCode::NOT_FOUND, "`wgnet status` lists the names"),
-            CommandError::NotNeighbour(_) => (StatusCode::CONFLICT, "run this at one of the two ends of the link"),
-            CommandError::NotGateway => (StatusCode::CONFLICT, "run this at a gateway that the network file lists"),
-            CommandError::NoGateway => (StatusCode::CONFLICT, "run this at a gateway; `wgnet status` shows which are"),
-            CommandError::Itself => (StatusCode::CONFLICT, "run this at another gateway"),
-            CommandError::SameNode(_) => (StatusCode::CONFLICT, "name two nodes"),
-            CommandError::NoLink(..) => (StatusCode::CONFLICT, "name the two ends of a link; `wgnet why` shows links"),
-        };
-        let error = match error {
-            CommandError::UnknownName(name) => format!("no node named {name:?} is known"),
-            CommandError::NotNeighbour(name) => {
-                format!("{name:?} is no neighbour of this node: there is no link to cost")
-            }
-            CommandError::NotGateway => "this node is no gateway that the network file lists".to_owned(),
-            CommandError::Itself => "this node cannot forget itself".to_owned(),
-            CommandError::NoLink(..) | CommandError::NoGateway => error.to_string(),
-            CommandError::SameNode(name) => format!("{name:?} is at both ends: there is no path to explain"),
-        };
-        Self::new(status, error, remedy)
     }
 }

@@ -69,15 +69,19 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
 
 /// The journal as clients see it.
 pub fn journal<'a>(entries: impl Iterator<Item = &'a Entry>) -> Journal {
-    let entries = entries.map(|entry| JournalEntry {
+    Journal { entries: entries.map(entry).collect() }
+}
+
+/// One entry of it.
+pub fn entry(entry: &Entry) -> JournalEntry {
+    JournalEntry {
         number: entry.number,
         time_ms: u64::try_from(entry.at.as_millis()).unwrap_or(u64::MAX),
         severity: severity(entry.event.severity),
         kind: format!("{:?}", entry.event.kind).to_lowercase(),
         subject: entry.event.subject.clone(),
         text: entry.event.text.clone(),
-    });
-    Journal { entries: entries.collect() }
+    }
 }
 
 fn member(node: &NodeView) -> Peer {

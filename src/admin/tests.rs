@@ -131,7 +131,8 @@ fn serve(lifetime: Duration) -> Served {
     let path = dir.path().join("run/wg0.sock");
     let (listener, file) = socket::bind(&path).expect("bind");
     let (requests, mut inbox) = channel();
-    tokio::spawn(async move { server::serve_within(listener, routes::router(requests), lifetime).await });
+    let limits = server::Limits { lifetime, ..server::Limits::default() };
+    tokio::spawn(async move { server::serve_within(listener, routes::router(requests), limits).await });
     tokio::spawn(async move {
         let _file = file;
         let mut events = Journal::default();
@@ -147,6 +148,9 @@ fn serve(lifetime: Duration) -> Served {
         while let Some(request) = inbox.recv().await {
             match request {
                 Request::Status(reply) => drop(reply.send(sample_status())),
+                Request::Mesh(reply) => drop(reply.send(mesh::mesh(sample_mesh()))),
+                Request::Snapshot(reply) => drop(reply.send(sample_snapshot())),
+                Request::Subscribe(_, reply) => drop(reply),
                 Request::Journal(reply) => drop(reply.send(status::journal(events.entries()))),
                 Request::Why(_, to, reply) if to != "bob" => drop(reply.send(Err(CommandError::UnknownName(to)))),
                 Request::Why(from, to, reply) => {
@@ -162,6 +166,9 @@ fn serve(lifetime: Duration) -> Served {
                 Request::Command(Command::LinkCost { peer, .. }, reply) if peer != "bob" => {
                     drop(reply.send(Err(CommandError::UnknownName(peer))));
                 }
+                Request::Command(Command::Probe { peer: Some(peer) }, reply) => {
+                    drop(reply.send(Err(CommandError::UnknownName(peer))));
+                }
                 Request::Command(Command::Forget { .. }, reply) => drop(reply.send(Err(CommandError::NotGateway))),
                 Request::Command(_, reply) => drop(reply.send(Ok(()))),
                 Request::Reload(request, reply) if request.dry_run => {
@@ -173,6 +180,37 @@ fn serve(lifetime: Duration) -> Served {
         }
     });
     Served { _dir: dir, path }
+}
+
+fn sample_mesh() -> view::Mesh {
+    let node = view::MeshNode {
+        id: Some(NodeId([2; 32])),
+        name: "bob".to_owned(),
+        addresses: vec!["10.1.1.2".parse().expect("an address")],
+        gateway: false,
+        state: view::NodeState::Linked,
+        class: Some(Class::Mobile),
+    };
+    let link = view::MeshLink {
+        a: "alice".to_owned(),
+        b: "bob".to_owned(),
+        cost: Some(60),
+        cost_a: Some(50),
+        cost_b: Some(60),
+        rtt_us: Some(1_234),
+        loss_percent: Some(7),
+        up: true,
+    };
+    view::Mesh { nodes: vec![node], links: vec![link] }
+}
+
+fn sample_snapshot() -> wgnet_api::Snapshot {
+    wgnet_api::Snapshot {
+        time_ms: 1_500,
+        status: sample_status(),
+        mesh: mesh::mesh(sample_mesh()),
+        counters: [("path_changes".to_owned(), 3)].into(),
+    }
 }
 
 fn sample_why(from: &str, to: &str) -> wgnet_api::Why {
@@ -215,6 +253,11 @@ async fn client_and_server_agree_on_every_route() {
     let served = serve(Duration::from_secs(5));
     let status = with_client(&served.path, |client| client.status()).await.expect("status");
     assert_eq!(status, sample_status());
+    let mesh = with_client(&served.path, |client| client.mesh()).await.expect("mesh");
+    assert_eq!((mesh.nodes[0].class.as_str(), mesh.nodes[0].state), ("mobile", wgnet_api::NodeState::Linked));
+    assert_eq!((mesh.links[0].cost, mesh.links[0].rtt_ms, mesh.links[0].loss), (Some(60), Some(1.234), Some(0.07)));
+    let snapshot = with_client(&served.path, |client| client.snapshot()).await.expect("snapshot");
+    assert_eq!(snapshot, sample_snapshot());
     let journal = with_client(&served.path, |client| client.journal()).await.expect("journal");
     assert_eq!((journal.entries[0].kind.as_str(), journal.entries[0].time_ms), ("link", 1_500));
     let why = with_client(&served.path, |client| client.why(None, "bob")).await.expect("explained");
@@ -235,6 +278,18 @@ async fn client_and_server_agree_on_every_route() {
     with_client(&served.path, |client| client.link_cost("bob", None)).await.expect("cleared");
     let unknown = with_client(&served.path, |client| client.link_cost("eve", None)).await.expect_err("unknown");
     assert_eq!(unknown.to_string(), "no node named \"eve\" is known (`wgnet status` lists the names)");
+    for cost in [0, 1_000_001] {
+        let link = with_client(&served.path, move |client| client.link_cost("bob", Some(cost))).await;
+        let gateway = with_client(&served.path, move |client| client.gateway_cost(Some(cost))).await;
+        for refused in [link, gateway] {
+            assert!(matches!(refused, Err(Error::Refused { status: 422, .. })), "{refused:?}");
+        }
+    }
+    with_client(&served.path, |client| client.gateway_cost(Some(500))).await.expect("set");
+    with_client(&served.path, |client| client.drain(true)).await.expect("drained");
+    with_client(&served.path, |client| client.probe(None)).await.expect("all probed");
+    let unknown = with_client(&served.path, |client| client.probe(Some("eve"))).await.expect_err("unknown");
+    assert!(matches!(unknown, Error::Refused { status: 404, .. }), "{unknown}");
     let refused = with_client(&served.path, |client| client.forget("bob")).await.expect_err("no gateway");
     assert!(matches!(refused, Error::Refused { status: 409, .. }), "{refused}");
 }

@@ -43,8 +43,13 @@ impl Journal {
     }
 
     /// The events kept, oldest first.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> + DoubleEndedIterator {
         self.entries.iter()
+    }
+
+    /// The number that the next event will have.
+    pub fn next(&self) -> u64 {
+        self.next
     }
 }
 

@@ -9,7 +9,7 @@
 //!   underlay (bounded batches) ---------+            +---> tunnel.set, system.set
 //!   control datagrams of the tunnel ----+--> Engine -+---> saver (one write at a time, the newest wins)
 //!   tunnel report (about 1/s) ----------+            +---> resolver
-//!   network changes, saved, resolved ---+            +---> journal and log
+//!   network changes, saved, resolved ---+            +---> journal and log, publisher
 //! ```
 //!
 //! After each input all outputs are drained, in order. Nothing that may block is done in the loop: the disk has a
@@ -19,6 +19,7 @@ pub mod clock;
 mod health;
 pub mod journal;
 mod node;
+mod publisher;
 pub mod reload;
 pub mod resolver;
 pub mod saver;

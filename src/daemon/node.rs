@@ -6,6 +6,7 @@ mod tests;
 
 use std::time::Duration;
 
+use rand_core::{OsRng, RngCore as _};
 use tokio::sync::mpsc;
 
 pub(super) use network_file::Unconfirmed;
@@ -14,6 +15,7 @@ use super::DaemonError;
 use super::clock::{Clock, wall};
 use super::health::Health;
 use super::journal::Journal;
+use super::publisher::Publisher;
 use super::reload::{Read, Reader};
 use super::resolver::{Resolved, Resolver};
 use super::saver::{Saved, Saver};
@@ -27,6 +29,7 @@ use crate::mesh::event::{Event, EventKind, Severity};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{Command, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, TunnelReport, Via};
 use crate::mesh::time::Time;
+use crate::mesh::view::View;
 use crate::system::System;
 use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
 
@@ -83,6 +86,7 @@ struct Loop<S> {
     reader: Reader,
     unconfirmed: Option<Unconfirmed>,
     journal: Journal,
+    publisher: Publisher,
     health: Health,
     /// What the engine heard last.
     network: Option<LocalNetwork>,
@@ -130,6 +134,7 @@ impl<S: System> Loop<S> {
             resolver: Resolver::default(),
             reader: Reader::default(),
             journal: Journal::default(),
+            publisher: Publisher::new(OsRng.next_u64()),
             health: Health::default(),
             network: None,
             report: TunnelReport::default(),
@@ -169,6 +174,10 @@ impl<S: System> Loop<S> {
         if self.leaving.is_some_and(|deadline| deadline <= now) {
             self.end(Ok(()));
         }
+        self.publisher.tell_events(&self.journal);
+        if self.publisher.is_due(now) {
+            self.publisher.tell_moment(now, self.snapshot());
+        }
     }
 
     async fn wait(&mut self) -> Wake {
@@ -177,6 +186,7 @@ impl<S: System> Loop<S> {
             Some(self.next_look),
             self.leaving,
             self.unconfirmed.as_ref().map(|u| u.until),
+            self.publisher.next_timeout(),
         ];
         let deadline = deadline.into_iter().flatten().min().unwrap_or(self.next_look);
         let node = &mut self.node;
@@ -356,6 +366,16 @@ impl<S: System> Loop<S> {
         // A client that went away in between is no concern of ours.
         match request {
             Request::Status(reply) => drop(reply.send(self.status())),
+            Request::Mesh(reply) => drop(reply.send(admin::mesh::mesh(self.node.engine.mesh()))),
+            Request::Snapshot(reply) => drop(reply.send(self.snapshot())),
+            Request::Subscribe(after, reply) => {
+                let now = self.now();
+                if self.publisher.is_stale(now) {
+                    self.publisher.tell_moment(now, self.snapshot());
+                }
+                let subscription = self.publisher.subscribe(after, &self.journal);
+                drop(reply.send(subscription.expect("a moment was just taken where there was none")));
+            }
             Request::Journal(reply) => drop(reply.send(admin::status::journal(self.journal.entries()))),
             Request::Why(from, to, reply) => {
                 let why = self.node.engine.why(self.now(), from.as_deref(), &to);
@@ -376,7 +396,28 @@ impl<S: System> Loop<S> {
         }
     }
 
+    /// Everything a dashboard shows, now.
+    fn snapshot(&self) -> wgnet_api::Snapshot {
+        let view = self.node.engine.view();
+        let underlay = self.node.underlay.counters();
+        let own = [
+            ("underlay_send_errors", underlay.send_errors),
+            ("underlay_receive_errors", underlay.receive_errors),
+            ("underlay_oversized", underlay.oversized),
+        ];
+        wgnet_api::Snapshot {
+            time_ms: u64::try_from(wall().as_millis()).unwrap_or(u64::MAX),
+            status: self.status_of(&view),
+            mesh: admin::mesh::mesh(self.node.engine.mesh()),
+            counters: view.counters.iter().copied().chain(own).map(|(name, count)| (name.to_owned(), count)).collect(),
+        }
+    }
+
     fn status(&self) -> wgnet_api::Status {
+        self.status_of(&self.node.engine.view())
+    }
+
+    fn status_of(&self, view: &View) -> wgnet_api::Status {
         let node = &self.node;
         let own = admin::status::Own {
             config: &node.config.mesh,
@@ -387,7 +428,7 @@ impl<S: System> Loop<S> {
             uptime: node.clock.uptime(),
             health: self.health.lines(),
         };
-        admin::status::status(&own, &node.engine.view(), &self.report)
+        admin::status::status(&own, view, &self.report)
     }
 
     async fn stop(&mut self) {

@@ -125,6 +125,18 @@ async fn start() -> (Ends, JoinHandle<Result<(), DaemonError>>) {
     (ends, running)
 }
 
+fn foreign_peer() -> PeerReport {
+    PeerReport {
+        public_key: WgPublicKey([9; 32]),
+        endpoint: None,
+        handshake_age: None,
+        rx_bytes: 0,
+        tx_bytes: 0,
+        data_packets: 0,
+        allowed: vec!["10.7.0.0/24".parse().expect("a prefix")],
+    }
+}
+
 async fn outcome(running: JoinHandle<Result<(), DaemonError>>) -> Result<(), DaemonError> {
     timeout(SOON, running).await.expect("it ends").expect("no panic")
 }
@@ -169,17 +181,7 @@ async fn a_lost_device_ends_the_daemon_with_its_reason() {
 #[tokio::test]
 async fn status_shows_foreign_peers_of_the_tunnel() {
     let (ends, _running) = start().await;
-    ends.tunnel.set_report(TunnelReport {
-        peers: vec![PeerReport {
-            public_key: WgPublicKey([9; 32]),
-            endpoint: None,
-            handshake_age: None,
-            rx_bytes: 0,
-            tx_bytes: 0,
-            data_packets: 0,
-            allowed: vec!["10.7.0.0/24".parse().expect("a prefix")],
-        }],
-    });
+    ends.tunnel.set_report(TunnelReport { peers: vec![foreign_peer()] });
     let seen = async {
         while !status(&ends).await.peers.iter().any(|peer| peer.foreign) {
             tokio::task::yield_now().await;
@@ -187,6 +189,29 @@ async fn status_shows_foreign_peers_of_the_tunnel() {
     };
     timeout(SOON, seen).await.expect("within the next report");
     assert_eq!(status(&ends).await.node.tunnel, "fake");
+}
+
+#[tokio::test]
+async fn who_watches_hears_of_changes_and_events() {
+    let (ends, _running) = start().await;
+    let (reply, answer) = oneshot::channel();
+    ends.requests.send(Request::Subscribe(None, reply)).await.expect("the loop runs");
+    let mut subscription = timeout(SOON, answer).await.expect("an answer soon").expect("an answer");
+    let present: wgnet_api::Snapshot = serde_json::from_slice(&subscription.snapshot).expect("a snapshot");
+    assert_eq!(present.status.node.name, "alice");
+    assert!(String::from_utf8_lossy(&subscription.events).contains("the epoch was mended"));
+    assert_eq!(subscription.from.next, 0);
+    ends.tunnel.set_report(TunnelReport { peers: vec![foreign_peer()] });
+    let heard = async {
+        loop {
+            let live = subscription.live.recv().await.expect("the daemon runs");
+            let text = String::from_utf8_lossy(&live.bytes).into_owned();
+            if text.starts_with("event: difference\n") && text.contains("10.7.0.0/24") {
+                return;
+            }
+        }
+    };
+    timeout(SOON, heard).await.expect("within the next moments");
 }
 
 #[tokio::test]
