@@ -41,8 +41,8 @@ const ROOMY: u16 = 16;
 const LOW: u16 = 8;
 /// In meshes of up to so many nodes every uplink is drawn, in larger ones only the one that a leaf uses.
 const FEW: usize = 24;
-/// Up to so many links between gateways have room for figures.
-const FIGURES: usize = 15;
+/// A figure beside a link wants so many cells of the map for itself.
+const FIGURE: usize = 170;
 /// Up to so many links between gateways are drawn alike; of more, only the cheapest of each gateway are strong ...
 const ALIKE: usize = 15;
 /// ... and beyond so many, only those are drawn at all (and those of this node and of the one under the cursor).
@@ -76,7 +76,7 @@ pub struct MapView<'a> {
 /// the graph. Every name once.
 pub fn order(mesh: &Mesh) -> Vec<String> {
     let holders = holders(mesh);
-    let homes = homes(mesh, &[]);
+    let homes = homes(&holders, mesh, &[]);
     let rank = |name: &str| {
         let node = holders[name];
         let linked = node.state == NodeState::Linked;
@@ -446,16 +446,17 @@ impl<'a> Drawing<'a> {
         if self.view.selected == Some(name) { style.patch(theme.text).patch(theme.selected) } else { style }
     }
 
-    /// Round trips beside the middle of links: those of the path, then those between gateways, then uplinks where few
-    /// nodes are.
+    /// Round trips beside the middle of links: those of the path, then those between gateways, then uplinks, where
+    /// there is room.
     fn figures(&self, labels: &mut Labels) {
         let placed = &self.layout.placed;
         let in_core = |stretch: &Stretch<'_>| placed[stretch.a].node.gateway && placed[stretch.b].node.gateway;
         let core = self.stretches.iter().filter(|stretch| in_core(stretch)).count();
+        let room = usize::from(self.area.width) * usize::from(self.area.height) / FIGURE;
         let wanted = |stretch: &&Stretch<'_>| match stretch.stroke {
             Stroke::Thick => true,
-            Stroke::Plain if in_core(stretch) => core <= FIGURES,
-            Stroke::Plain => placed.len() <= FEW / 2,
+            Stroke::Plain if in_core(stretch) => core <= room.min(ALIKE),
+            Stroke::Plain => self.stretches.len() <= 2 * room,
             Stroke::Thin | Stroke::Faint | Stroke::Dead => false,
         };
         let mut stretches: Vec<&Stretch<'_>> = self.stretches.iter().filter(wanted).collect();

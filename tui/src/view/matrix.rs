@@ -355,7 +355,7 @@ impl MatrixView<'_> {
             });
         }
         if grid.cell == TIGHT && self.metric == Metric::Rtt {
-            parts.push(vec![Span::styled(".2: 200", theme.muted)]);
+            parts.push(vec![Span::styled(".2: 200 ", theme.muted)]);
         }
         parts.push(vec![Span::styled("filled: measured  bare: composed", theme.muted)]);
         let unreachable = Span::styled(self.glyphs.path(PathKind::Unreachable), theme.unreachable);
@@ -379,10 +379,16 @@ fn heat(theme: &Theme, step: usize, measured: bool) -> Style {
 
 /// A value in at most so many cells (3 or 4): `0.3`, `41`, `41.2`, `999`, `1.2k`, `12k`.
 fn figure(value: f64, cells: usize) -> String {
+    // In integers: a screen holds thousands of these. Casts of floats to integers saturate.
+    let scaled = |factor: f64| (value * factor).round().max(0.0) as u64;
+    let tenths = |tenths: u64, unit: &str| format!("{}.{}{unit}", tenths / 10, tenths % 10);
     let fits = |text: &String| text.len() <= cells;
-    let plain = [format!("{value:.1}"), format!("{value:.0}")].into_iter().find(|text| fits(text) && value < 1_000.0);
-    let thousands = || [format!("{:.1}k", value / 1e3), format!("{:.0}k", value / 1e3)].into_iter().find(fits);
-    plain.or_else(thousands).unwrap_or_else(|| "max".to_owned())
+    if scaled(1.0) < 1_000 {
+        let fine = Some(tenths(scaled(10.0), "")).filter(fits);
+        return fine.unwrap_or_else(|| scaled(1.0).to_string());
+    }
+    let thousands = Some(tenths(scaled(0.01), "k")).filter(fits).or_else(|| Some(format!("{}k", scaled(0.001))));
+    thousands.filter(fits).unwrap_or_else(|| "max".to_owned())
 }
 
 /// The first of `seen` of `count` places such that `at` is in the middle where possible.

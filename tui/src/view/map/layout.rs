@@ -74,8 +74,11 @@ impl<'a> Layout<'a> {
 
 /// The gateway that each leaf with a link belongs to: that of the cheapest link which counts, else by name of the links
 /// that are down, else of those that are gone.
-pub(super) fn homes<'a>(mesh: &'a Mesh, dead: &'a [(String, String)]) -> BTreeMap<&'a str, &'a str> {
-    let holders = holders(mesh);
+pub(super) fn homes<'a>(
+    holders: &BTreeMap<&str, &MeshNode>,
+    mesh: &'a Mesh,
+    dead: &'a [(String, String)],
+) -> BTreeMap<&'a str, &'a str> {
     let live = mesh.links.iter().map(|link| {
         let class = if counts(link) { 0 } else { 1 };
         (link.a.as_str(), link.b.as_str(), (class, link.cost.unwrap_or(u32::MAX)))
@@ -83,14 +86,14 @@ pub(super) fn homes<'a>(mesh: &'a Mesh, dead: &'a [(String, String)]) -> BTreeMa
     let dead = dead.iter().map(|(a, b)| (a.as_str(), b.as_str(), (2, u32::MAX)));
     let mut best: BTreeMap<&str, ((u8, u32), &str)> = BTreeMap::new();
     for (a, b, quality) in live.chain(dead) {
-        for (leaf, gateway) in [(a, b), (b, a)] {
-            let is_gateway = |name| holders.get(name).map(|node| node.gateway);
-            if is_gateway(leaf) != Some(false) || is_gateway(gateway) != Some(true) {
-                continue;
-            }
-            let candidate = (quality, gateway);
-            best.entry(leaf).and_modify(|known| *known = candidate.min(*known)).or_insert(candidate);
-        }
+        let is_gateway = |name| holders.get(name).map(|node| node.gateway);
+        let (leaf, gateway) = match (is_gateway(a), is_gateway(b)) {
+            (Some(false), Some(true)) => (a, b),
+            (Some(true), Some(false)) => (b, a),
+            _ => continue,
+        };
+        let candidate = (quality, gateway);
+        best.entry(leaf).and_modify(|known| *known = candidate.min(*known)).or_insert(candidate);
     }
     best.into_iter().map(|(leaf, (_, gateway))| (leaf, gateway)).collect()
 }
@@ -104,7 +107,7 @@ pub(super) fn layout<'a>(
     height: u16,
 ) -> Layout<'a> {
     let holders = holders(mesh);
-    let homes = homes(mesh, dead);
+    let homes = homes(&holders, mesh, dead);
     let is_in = |node: &&&MeshNode| matches!(node.state, NodeState::Linked | NodeState::Apart);
     let gateways: Vec<&MeshNode> = holders.values().filter(is_in).filter(|node| node.gateway).copied().collect();
     let mut leaves: Vec<Vec<&MeshNode>> = vec![Vec::new(); gateways.len()];

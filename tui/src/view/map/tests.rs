@@ -92,7 +92,7 @@ fn a_leaf_that_goes_hardly_moves_the_others() {
 fn a_leaf_that_lost_its_last_link_stays_where_it_was_as_long_as_that_is_told() {
     let mut mesh = mesh_of(12);
     let before = places(&mesh, &[]);
-    let home = homes(&mesh, &[])["heidi"].to_owned();
+    let home = homes(&holders(&mesh), &mesh, &[])["heidi"].to_owned();
     mesh.links.retain(|link| link.a != "heidi" && link.b != "heidi");
     for node in mesh.nodes.iter_mut().filter(|node| node.name == "heidi") {
         node.state = NodeState::Apart;
@@ -162,7 +162,7 @@ fn the_cursor_walks_over_every_name_once_gateways_before_their_leaves() {
     assert_eq!(order.len(), 61);
     assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 61);
     assert_eq!((order[0].as_str(), order[60].as_str()), ("berlin", "aaa"));
-    let homes = homes(&mesh, &[]);
+    let homes = homes(&holders(&mesh), &mesh, &[]);
     let at = |name: &str| order.iter().position(|other| other == name).expect("in the order");
     for (leaf, home) in homes {
         let between = &order[at(home) + 1..at(leaf)];
