@@ -47,7 +47,7 @@ pub use command::{Done, Drain, Forget, GatewayCost, LinkCost, LogLevel, Probe, R
 pub use find::{SOCKET_DIRECTORY, find_socket};
 pub use journal::{Journal, JournalEntry};
 pub use mesh::{Mesh, MeshLink, MeshNode, NodeState};
-pub use plan::{Change, Load, Moved, Pair, Plan, PlanRequest};
+pub use plan::{Change, FileChange, FilePeer, Load, Moved, Pair, Plan, PlanRequest};
 pub use recording::{Header, Item, Line, RECORDING_VERSION, Recorder, Recording, RecordingError};
 pub use reload::{ConfigDifference, Reload, ReloadRequest};
 pub use snapshot::{Difference, Snapshot};

@@ -27,6 +27,44 @@ pub enum Change {
         /// The cost, 1 to 1,000,000.
         cost: u32,
     },
+    /// The gateway of this name were drained: it carries the traffic of others only where there is no other way.
+    Drain(String),
+    /// No link of a gateway cost less than this.
+    #[serde(rename = "gateway-cost")]
+    GatewayCost {
+        /// Its name.
+        name: String,
+        /// The least cost, 1 to 1,000,000.
+        cost: u32,
+    },
+    /// All nodes had another network file.
+    File(FileChange),
+}
+
+/// A network file, as far as paths depend on it. No secret is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FileChange {
+    /// `network.gateways`: whether any node may forward for others that offers it, not only static peers.
+    pub any_gateways: bool,
+    /// `peers`.
+    pub peers: Vec<FilePeer>,
+}
+
+/// A static peer of a network file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FilePeer {
+    /// `wgIp`: its overlay addresses.
+    pub addresses: Vec<String>,
+    /// `gateway`, if it is written.
+    #[serde(default)]
+    pub gateway: Option<bool>,
+    /// `cost`, if it is written.
+    #[serde(default)]
+    pub cost: Option<u32>,
 }
 
 /// What `wgnet plan --json` prints.
@@ -41,6 +79,9 @@ pub struct Plan {
     pub gateways: Vec<Load>,
     /// Whether all pairs were compared; in a large mesh only those of the node that answers are.
     pub all_pairs: bool,
+    /// What cannot be known, in words.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// Two nodes. Both directions take the same way.

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::daemon::reload::ReloadRefused;
 use crate::mesh::io::{Command, CommandError};
+use crate::mesh::view::WhatIf;
 
 /// Requests that wait for the loop; more are told to come again.
 const WAITING: usize = 16;
@@ -45,7 +46,7 @@ pub enum Request {
     /// Why packets travel from one node (this one when it is not given) to another as they do.
     Why(Option<String>, String, oneshot::Sender<Result<wgnet_api::Why, CommandError>>),
     /// What changes would bring; nothing is touched.
-    Plan(Vec<wgnet_api::Change>, oneshot::Sender<Result<wgnet_api::Plan, CommandError>>),
+    Plan(Vec<WhatIf>, oneshot::Sender<Result<wgnet_api::Plan, CommandError>>),
     /// Read the network file again.
     Reload(wgnet_api::ReloadRequest, oneshot::Sender<Result<wgnet_api::Reload, ReloadRefused>>),
     /// Keep what a reload brought.

@@ -66,6 +66,7 @@ impl From<CommandError> for Refused {
             CommandError::UnknownName(_) => (StatusCode::NOT_FOUND, "`wgnet status` lists the names"),
             CommandError::NotNeighbour(_) => (StatusCode::CONFLICT, "run this at one of the two ends of the link"),
             CommandError::NotGateway => (StatusCode::CONFLICT, "run this at a gateway that the network file lists"),
+            CommandError::NotAGateway(_) => (StatusCode::CONFLICT, "`wgnet status` shows which nodes are gateways"),
             CommandError::NoGateway => (StatusCode::CONFLICT, "run this at a gateway; `wgnet status` shows which are"),
             CommandError::Itself => (StatusCode::CONFLICT, "run this at another gateway"),
             CommandError::SameNode(_) => (StatusCode::CONFLICT, "name two nodes"),
@@ -78,7 +79,7 @@ impl From<CommandError> for Refused {
             }
             CommandError::NotGateway => "this node is no gateway that the network file lists".to_owned(),
             CommandError::Itself => "this node cannot forget itself".to_owned(),
-            CommandError::NoLink(..) | CommandError::NoGateway => error.to_string(),
+            CommandError::NoLink(..) | CommandError::NoGateway | CommandError::NotAGateway(_) => error.to_string(),
             CommandError::SameNode(name) => format!("{name:?} is at both ends: there is no path to explain"),
         };
         Self::new(status, error, remedy)

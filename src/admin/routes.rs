@@ -97,10 +97,9 @@ async fn plan(
     body: Result<Json<PlanRequest>, JsonRejection>,
 ) -> Result<Json<Plan>, Refused> {
     let Json(PlanRequest { changes }) = body?;
-    if let Some(wrong) = super::plan::wrong(&changes) {
-        let remedy = "ask for at most 64 changes, with costs from 1 to 1000000";
-        return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, wrong, remedy));
-    }
+    let remedy = "ask for at most 64 changes, with costs from 1 to 1000000";
+    let wrong = |wrong| Refused::new(StatusCode::UNPROCESSABLE_ENTITY, wrong, remedy);
+    let changes = super::plan::what_if(changes).map_err(wrong)?;
     ask(&requests, |reply| Request::Plan(changes, reply)).await?.map(Json).map_err(Refused::from)
 }
 

@@ -160,7 +160,8 @@ fn serve(lifetime: Duration) -> Served {
                 Request::Plan(changes, reply) => {
                     let broken = changes.len().min(1);
                     let broken = vec![("alice".to_owned(), "bob".to_owned()); broken];
-                    let forecast = view::Forecast { moved: vec![], broken, gateways: vec![], all_pairs: true };
+                    let forecast =
+                        view::Forecast { moved: vec![], broken, gateways: vec![], all_pairs: true, notes: vec![] };
                     drop(reply.send(Ok(plan::plan(forecast))));
                 }
                 Request::Command(Command::LinkCost { peer, .. }, reply) if peer != "bob" => {

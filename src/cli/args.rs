@@ -71,7 +71,9 @@ Examples:
 Examples:
   wgnet plan --without beta              if beta were gone
   wgnet plan --cost alice-beta=500       if their link cost 500
-  wgnet plan --without beta --cost alice-gamma=10")]
+  wgnet plan --without beta --cost alice-gamma=10
+  wgnet plan --drain beta                if beta let go of its traffic
+  wgnet plan --file new.yaml             if all nodes had this network file")]
     Plan(PlanArgs),
     /// Have the running node read its network file again: print what is different, and apply it.
     ///
@@ -225,7 +227,7 @@ pub struct WhyArgs {
 
 /// `wgnet plan`.
 #[derive(Clone, Debug, Args)]
-#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["without", "cost"])))]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["without", "cost", "drain", "file"])))]
 pub struct PlanArgs {
     /// A node that would be gone (name or overlay address); may be given again.
     #[arg(long, value_name = "NODE")]
@@ -233,6 +235,12 @@ pub struct PlanArgs {
     /// A link's ends and the cost it would have; may be given again.
     #[arg(long, value_name = "A-B=COST")]
     pub cost: Vec<String>,
+    /// A gateway that would be drained (name or overlay address); may be given again.
+    #[arg(long, value_name = "GATEWAY")]
+    pub drain: Vec<String>,
+    /// A network file that all nodes would have; only its peers, gateways and costs count, and its key stays here.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
     /// Print JSON for scripts.
     #[arg(long)]
     pub json: bool,

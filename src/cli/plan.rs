@@ -1,13 +1,15 @@
 //! `wgnet plan`: asks the running daemon what changes would bring.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
-use wgnet_api::{Change, Client, Error, Plan, Status, find_socket};
+use wgnet_api::{Change, Client, Error, FileChange, FilePeer, Plan, Status, find_socket};
 
 use super::args::PlanArgs;
 use super::terminal;
-use crate::config::COST_RANGE;
+use crate::config::{COST_RANGE, ListedPeer, parse_network};
+use crate::mesh::config::GatewayPolicy;
 
 /// Prints the forecast. Exit code 0: no pair breaks; 1: some do, or the question is wrong; 2: no daemon answers.
 pub(super) fn run(args: &PlanArgs) -> ExitCode {
@@ -53,7 +55,26 @@ fn forecast(args: &PlanArgs) -> Result<Plan, Failure> {
             changes.push(cost(text, &names(&status)).map_err(Failure::Question)?);
         }
     }
+    changes.extend(args.drain.iter().cloned().map(Change::Drain));
+    if let Some(path) = &args.file {
+        changes.push(file(path)?);
+    }
     Ok(client.plan(&changes)?)
+}
+
+/// What of a network file paths depend on. The file itself, and its secret, stay here.
+fn file(path: &Path) -> Result<Change, Failure> {
+    let unreadable = |error| Failure::Question(format!("{}: {error}", path.display()));
+    let text = zeroize::Zeroizing::new(std::fs::read(path).map_err(unreadable)?);
+    let (file, _) = parse_network(&text, &path.display().to_string())
+        .map_err(|wrong| Failure::Question(terminal::lines(&wrong).collect::<Vec<_>>().join("\nwgnet: ")))?;
+    let peer = |listed: &ListedPeer| FilePeer {
+        addresses: listed.peer.addresses.iter().map(ToString::to_string).collect(),
+        gateway: listed.peer.gateway,
+        cost: listed.peer.cost,
+    };
+    let any_gateways = file.gateways == GatewayPolicy::Any;
+    Ok(Change::File(FileChange { any_gateways, peers: file.peers.iter().map(peer).collect() }))
 }
 
 fn names(status: &Status) -> Vec<&str> {
@@ -103,6 +124,9 @@ fn text(plan: &Plan) -> String {
     for load in plan.gateways.iter().filter(|load| load.before != load.after) {
         let _ = writeln!(text, "  {} carries {} pairs instead of {}", load.name, load.after, load.before);
     }
+    for note in &plan.notes {
+        let _ = writeln!(text, "  note: {note}");
+    }
     text
 }
 
@@ -141,6 +165,7 @@ mod tests {
                 Load { name: name("zeta"), before: 4, after: 4 },
             ],
             all_pairs: true,
+            notes: vec![name("nothing is known of 10.1.1.9 yet")],
         };
         let expected = "\
 1 pairs break, 1 move
@@ -148,6 +173,7 @@ mod tests {
   (two leaves that agreed on a direct link keep it; of others' agreements this node does not know)
   moves:  alice - delta: gamma > eta instead of beta
   eta carries 1 pairs instead of 0
+  note: nothing is known of 10.1.1.9 yet
 ";
         assert_eq!(text(&plan), expected);
     }

@@ -382,7 +382,6 @@ impl<S: System> Loop<S> {
                 drop(reply.send(why.map(admin::why::why)));
             }
             Request::Plan(changes, reply) => {
-                let changes: Vec<_> = changes.into_iter().map(admin::plan::what_if).collect();
                 drop(reply.send(self.node.engine.what_if(&changes).map(admin::plan::plan)));
             }
             Request::Reload(request, reply) => self.ask_reload(request, Some(reply)),

@@ -244,6 +244,11 @@ impl Engine {
         self.id
     }
 
+    /// What it runs with.
+    pub fn config(&self) -> &MeshConfig {
+        &self.config
+    }
+
     /// The network this node belongs to.
     pub fn network_id(&self) -> NetworkId {
         self.network

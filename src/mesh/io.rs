@@ -207,6 +207,9 @@ pub enum CommandError {
     /// Only a gateway can do that.
     #[error("this node is no gateway")]
     NoGateway,
+    /// The node named is no gateway.
+    #[error("{0:?} is no gateway")]
+    NotAGateway(String),
     /// The two nodes named have no link with each other.
     #[error("there is no link between {0:?} and {1:?}")]
     NoLink(String, String),

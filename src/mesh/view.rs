@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::config::Class;
+use super::config::{Class, GatewayPolicy};
 use super::event::Severity;
 use super::ids::{Name, NodeId, WgPublicKey};
 
@@ -250,6 +250,33 @@ pub enum WhatIf {
         /// The cost.
         cost: u32,
     },
+    /// The named gateway were drained.
+    Drain(String),
+    /// No link of the named gateway cost less.
+    GatewayCost {
+        /// Its name.
+        name: String,
+        /// The least cost.
+        cost: u32,
+    },
+    /// All nodes had another network file.
+    File {
+        /// Who may forward for others.
+        gateways: GatewayPolicy,
+        /// Its static peers.
+        peers: Vec<FilePeer>,
+    },
+}
+
+/// A static peer as far as paths depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePeer {
+    /// `wgIp`.
+    pub addresses: Vec<IpAddr>,
+    /// `gateway`, if it is written.
+    pub gateway: Option<bool>,
+    /// `cost`, if it is written.
+    pub cost: Option<u32>,
 }
 
 /// What changes would bring.
@@ -263,6 +290,8 @@ pub struct Forecast {
     pub gateways: Vec<GatewayLoad>,
     /// Whether all pairs were compared; else only those of this node.
     pub all_pairs: bool,
+    /// What cannot be known, in words.
+    pub notes: Vec<String>,
 }
 
 /// A pair whose path would move. Both directions take the same way.

@@ -20,7 +20,7 @@ const HOLD: Duration = Duration::from_secs(2);
 /// What a link that flaps too often costs more: it is used where there is no other way, and nowhere else.
 const DAMPED_COST: u32 = 100_000;
 /// What every link of a drained gateway costs more: a damped link is still better.
-const DRAINED_COST: u32 = 10_000_000;
+pub(super) const DRAINED_COST: u32 = 10_000_000;
 
 /// The state of the own record between its versions.
 #[derive(Clone, Debug, Default)]

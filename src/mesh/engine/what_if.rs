@@ -1,12 +1,15 @@
 //! "What would change if ...?": the same graph and the same paths, with changes that touch nothing.
 
-use std::collections::BTreeMap;
+mod file;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::ids::NodeId;
 use super::super::io::CommandError;
 use super::super::path::{Graph, Paths};
 use super::super::view::{Forecast, GatewayLoad, Move, WhatIf};
 use super::Engine;
+use super::origin::DRAINED_COST;
 
 /// In a mesh of more nodes only this node's own routes are compared: the pairs grow with the square.
 const ALL_PAIRS: usize = 100;
@@ -21,6 +24,7 @@ impl Engine {
     pub fn what_if(&self, changes: &[WhatIf]) -> Result<Forecast, CommandError> {
         let mut graph = self.graph.clone();
         let mut gone = Vec::new();
+        let mut notes = Vec::new();
         for change in changes {
             match change {
                 WhatIf::Without(name) => {
@@ -35,19 +39,32 @@ impl Engine {
                     }
                     graph = graph.with_cost(&from, &to, *cost);
                 }
+                WhatIf::Drain(name) => {
+                    let id = self.find_gateway(name)?;
+                    let of = |a: &NodeId, b: &NodeId| [a, b].contains(&&id);
+                    graph = graph.with_costs(|a, b, cost| if of(a, b) { cost + DRAINED_COST } else { cost });
+                }
+                WhatIf::GatewayCost { name, cost: least } => {
+                    let id = self.find_gateway(name)?;
+                    let of = |a: &NodeId, b: &NodeId| [a, b].contains(&&id);
+                    graph = graph.with_costs(|a, b, cost| if of(a, b) { cost.max(*least) } else { cost });
+                }
+                WhatIf::File { gateways, peers } => graph = self.under_file(&graph, *gateways, peers, &mut notes),
             }
         }
         let all = self.graph.ids().len() <= ALL_PAIRS;
         let ends: Vec<NodeId> = self.graph.ids().iter().copied().filter(|id| !gone.contains(id)).collect();
         let starts: Vec<NodeId> = ends.iter().copied().filter(|id| all || *id == self.id()).collect();
         // Only gateways forward: no other node's table is asked on the way.
-        let asked = |id: &&NodeId| starts.contains(id) || self.standing.is_gateway(id);
+        let forwarding: BTreeSet<NodeId> = self.graph.gateways().chain(graph.gateways()).collect();
+        let asked = |id: &&NodeId| starts.contains(id) || forwarding.contains(id);
         let tables =
             |graph: &Graph| -> Tables { graph.ids().iter().filter(asked).map(|id| (*id, graph.paths(id))).collect() };
         let (before, after) = (tables(&self.graph), tables(&graph));
-        let mut forecast = Forecast { moved: Vec::new(), broken: Vec::new(), gateways: Vec::new(), all_pairs: all };
+        let mut forecast =
+            Forecast { moved: Vec::new(), broken: Vec::new(), gateways: Vec::new(), all_pairs: all, notes };
         let mut load: BTreeMap<NodeId, (u64, u64)> =
-            self.graph.gateways().filter(|id| !gone.contains(id)).map(|id| (id, (0, 0))).collect();
+            forwarding.iter().filter(|id| !gone.contains(id)).map(|id| (*id, (0, 0))).collect();
         for from in &starts {
             // Both directions of a pair take the same way; people find a pair by the name that comes first.
             let name = self.name_of(from);
@@ -84,6 +101,11 @@ impl Engine {
         forecast.broken.sort();
         forecast.gateways.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(forecast)
+    }
+
+    fn find_gateway(&self, name: &str) -> Result<NodeId, CommandError> {
+        let id = self.find_node(name)?;
+        if self.standing.is_gateway(&id) { Ok(id) } else { Err(CommandError::NotAGateway(name.to_owned())) }
     }
 
     /// The names of the gateways on a way, its last node left out.

@@ -94,11 +94,7 @@ impl Cost {
         if let Some(fixed) = self.fixed {
             return fixed.clamp(1, MAX_COST);
         }
-        let millis = (self.rtt.unwrap_or(0.0) * 1_000.0).floor();
-        // A lost probe costs a retransmission there and back; below 2 % it is noise.
-        let delivered = if self.loss < 0.02 { 1.0 } else { 1.0 - self.loss.min(0.9) };
-        let cost = (f64::from(BASE_COST) + 10.0 * millis) / (delivered * delivered);
-        (cost as u32).clamp(1, MAX_COST)
+        cost(self.rtt.unwrap_or(0.0), self.loss)
     }
 
     /// The cost to advertise at `now`.
@@ -122,6 +118,20 @@ impl Cost {
         self.advertised = Some(measured);
         measured
     }
+}
+
+/// The cost of a link of this round trip in seconds and this share of lost probes.
+fn cost(rtt: f64, loss: f64) -> u32 {
+    let millis = (rtt * 1_000.0).floor();
+    // A lost probe costs a retransmission there and back; below 2 % it is noise.
+    let delivered = if loss < 0.02 { 1.0 } else { 1.0 - loss.min(0.9) };
+    let cost = (f64::from(BASE_COST) + 10.0 * millis) / (delivered * delivered);
+    (cost as u32).clamp(1, MAX_COST)
+}
+
+/// The cost of a link by what its owner told of it.
+pub fn cost_of(quality: Quality) -> u32 {
+    cost(f64::from(quality.rtt_us) / 1e6, f64::from(quality.loss_percent) / 1e2)
 }
 
 #[cfg(test)]

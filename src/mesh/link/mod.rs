@@ -14,6 +14,6 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-pub use cost::{BASE_COST, Cost};
+pub use cost::{BASE_COST, Cost, cost_of};
 pub use damping::Damping;
 pub use probe::{ACTIVE_INTERVAL, IDLE_INTERVAL, Link, LinkChange, Probe};

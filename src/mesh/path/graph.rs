@@ -1,6 +1,6 @@
 //! The mesh as a graph, searched by petgraph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use petgraph::algo::dijkstra;
@@ -139,6 +139,23 @@ impl Graph {
             edge.2 = weight(cost, &self.ids[a], &self.ids[b]);
         }
         changed
+    }
+
+    /// The graph with other costs: `cost` is asked for each edge, lower identity first, with its present cost.
+    pub fn with_costs(&self, cost: impl Fn(&NodeId, &NodeId, u32) -> u32) -> Self {
+        let mut changed = self.clone();
+        for (a, b, old) in &mut changed.edges {
+            let (a, b) = (&self.ids[*a], &self.ids[*b]);
+            *old = weight(cost(a, b, u32::try_from(*old >> COST_SHIFT).unwrap_or(u32::MAX)), a, b);
+        }
+        changed
+    }
+
+    /// The graph with other gateways; an edge between two leaves does not count.
+    pub fn with_gateways(&self, gateways: &BTreeSet<NodeId>) -> Self {
+        let gateway: Arc<[bool]> = self.ids.iter().map(|id| gateways.contains(id)).collect();
+        let edges = self.edges.iter().copied().filter(|(a, b, _)| gateway[*a] || gateway[*b]).collect();
+        Self { ids: Arc::clone(&self.ids), gateway, edges }
     }
 
     /// All nodes, sorted.

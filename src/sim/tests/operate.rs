@@ -1,13 +1,14 @@
 //! What people do to a running mesh: drain a gateway, make one dearer, change the network file.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::scenario::Scenario;
 use super::super::world::{Hosts, World};
-use crate::mesh::config::MeshConfig;
+use crate::mesh::config::{GatewayPolicy, MeshConfig, StaticPeer};
 use crate::mesh::io::{Command, CommandError};
 use crate::mesh::time::Time;
-use crate::mesh::view::NodeState;
+use crate::mesh::view::{FilePeer, NodeState, WhatIf};
 
 /// Two gateways, g1 the cheaper one, and three leaves that reach both.
 fn mesh() -> World {
@@ -189,4 +190,66 @@ fn the_same_file_read_again_moves_nothing() {
     assert_eq!(lost_while(&mut world, Duration::from_secs(4)), 0);
     let moved = world.journal().filter(|line| line.at > Time::from_secs(20)).count();
     assert_eq!(moved, 0, "no event but those of the start");
+}
+
+/// The gateways between each two nodes.
+fn ways(world: &World) -> BTreeMap<(String, String), Option<Vec<String>>> {
+    let names = ["g1", "g2", "l1", "l2", "l3"];
+    let (engine, now) = world.engine(number(world, "l1")).expect("it runs");
+    let pairs = names.iter().flat_map(|a| names.iter().filter(move |b| a < *b).map(move |b| (*a, *b)));
+    let way = |(a, b): (&str, &str)| {
+        let why = engine.why(now, Some(a), b).expect("both are known");
+        ((a.to_owned(), b.to_owned()), (!why.hops.is_empty()).then_some(why.readers))
+    };
+    pairs.map(way).collect()
+}
+
+/// What l1 forecasts of the changes, as ways.
+fn forecast(world: &World, changes: &[WhatIf]) -> BTreeMap<(String, String), Option<Vec<String>>> {
+    let (engine, _) = world.engine(number(world, "l1")).expect("it runs");
+    let forecast = engine.what_if(changes).expect("all names are known");
+    assert!(forecast.all_pairs && forecast.notes.is_empty(), "{forecast:?}");
+    let mut ways = ways(world);
+    ways.extend(forecast.moved.into_iter().map(|moved| ((moved.from, moved.to), Some(moved.after))));
+    ways.extend(forecast.broken.into_iter().map(|pair| (pair, None)));
+    ways
+}
+
+#[test]
+fn what_was_forecast_of_a_drained_or_dearer_gateway_comes_true() {
+    for (what_if, then) in [
+        (WhatIf::Drain("g1".to_owned()), Command::Drain { drain: true }),
+        (WhatIf::GatewayCost { name: "g1".to_owned(), cost: 150 }, Command::GatewayCost { cost: Some(150) }),
+        (WhatIf::GatewayCost { name: "g1".to_owned(), cost: 450 }, Command::GatewayCost { cost: Some(450) }),
+    ] {
+        let mut world = mesh();
+        let expected = forecast(&world, std::slice::from_ref(&what_if));
+        command(&mut world, "g1", then);
+        world.run_until(world.now() + Duration::from_secs(10));
+        assert_eq!(ways(&world), expected, "{what_if:?}");
+    }
+}
+
+#[test]
+fn what_was_forecast_of_a_network_file_comes_true() {
+    type Edit = fn(&mut Vec<StaticPeer>);
+    let edits: [(&str, Edit); 4] = [
+        ("a gateway taken out", |peers| drop(peers.remove(0))),
+        ("a gateway that shall not forward", |peers| peers[0].gateway = Some(false)),
+        ("another cost", |peers| peers[0].cost = Some(300)),
+        ("no cost: measured again", |peers| peers[1].cost = None),
+    ];
+    for (what, edit) in edits {
+        let mut world = mesh();
+        let (engine, _) = world.engine(number(&world, "l1")).expect("it runs");
+        let mut peers = engine.config().static_peers.clone();
+        edit(&mut peers);
+        let peer =
+            |peer: &StaticPeer| FilePeer { addresses: peer.addresses.clone(), gateway: peer.gateway, cost: peer.cost };
+        let file = WhatIf::File { gateways: GatewayPolicy::Static, peers: peers.iter().map(peer).collect() };
+        let expected = forecast(&world, &[file]);
+        edit_everywhere(&mut world, |config| edit(&mut config.static_peers));
+        world.run_until(world.now() + Duration::from_secs(20));
+        assert_eq!(ways(&world), expected, "{what}");
+    }
 }
