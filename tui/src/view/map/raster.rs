@@ -8,6 +8,9 @@ use ratatui::style::Style;
 use crate::glyph::Glyphs;
 use crate::widget::dots::{ACROSS, DOWN, Dots, steps};
 
+/// A dead link of so many cells and more carries three crosses instead of one.
+const LONG: usize = 16;
+
 /// How a line looks, apart from its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stroke {
@@ -30,7 +33,7 @@ pub(super) struct Raster {
     glyphs: Glyphs,
     dots: Dots,
     characters: Vec<Option<(Stroke, &'static str, Style)>>,
-    /// Where dead links carry their cross: no label may cover it.
+    /// Where dead links carry their crosses: no label may cover them.
     pub(super) crosses: Vec<(u16, u16)>,
 }
 
@@ -115,9 +118,13 @@ impl Raster {
     fn dead(&mut self, from: (u16, u16), to: (u16, u16), style: Style, symbols: [&'static str; 5]) {
         let [flat, steep, falls, rises, cross] = symbols;
         let line: Vec<_> = cells(from, to).collect();
+        let is_cross = |i: usize| {
+            let quarter = line.len() / 4;
+            i == line.len() / 2 || line.len() >= LONG && (i == quarter || i == line.len() - 1 - quarter)
+        };
         for (i, &(x, y, lean)) in line.iter().enumerate() {
             let symbol = match lean {
-                _ if i == line.len() / 2 => cross,
+                _ if is_cross(i) => cross,
                 Lean::Flat => flat,
                 Lean::Steep => steep,
                 // Diagonals have no dashed characters: every other cell stays free.
@@ -126,7 +133,7 @@ impl Raster {
                 Lean::Rises => rises,
             };
             self.put(x, y, Stroke::Dead, symbol, style);
-            if i == line.len() / 2 {
+            if is_cross(i) {
                 self.crosses.push((x as u16, y as u16));
             }
         }
