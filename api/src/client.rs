@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::http::{Answer, Head, read_answer, read_rest, request};
 use crate::{
-    Change, Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogLevel, Mesh, Place, Plan, PlanRequest, Probe,
-    Refusal, Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
+    Change, Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogFilter, LogLevel, Mesh, Place, Plan, PlanRequest,
+    Probe, Refusal, Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
 };
 
 use address::Connection;
@@ -132,9 +132,9 @@ impl Client {
         self.post("/v1/confirm", &Done {}).map(|Done {}| ())
     }
 
-    /// Sets how much the daemon logs.
-    pub fn log_level(&self, level: LogLevel) -> Result<(), Error> {
-        self.post("/v1/log-level", &SetLogLevel { level }).map(|Done {}| ())
+    /// Sets how much the daemon logs; returns what is in force.
+    pub fn log_level(&self, level: LogLevel) -> Result<LogFilter, Error> {
+        self.post("/v1/log-level", &SetLogLevel { level })
     }
 
     /// Lets the name of a reinstalled or lost node go to another identity.

@@ -50,6 +50,14 @@ pub struct SetLogLevel {
     pub level: LogLevel,
 }
 
+/// What a daemon logs now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogFilter {
+    /// The filter in force, as in RUST_LOG: `info,boringtun=off`.
+    pub filter: String,
+}
+
 /// How much a daemon logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -16,7 +16,7 @@
 //! | `POST /v1/forget` | [`Forget`] | [`Done`] |
 //! | `POST /v1/reload` | [`ReloadRequest`] | [`Reload`] |
 //! | `POST /v1/confirm` | | [`Done`] |
-//! | `POST /v1/log-level` | [`SetLogLevel`] | [`Done`] |
+//! | `POST /v1/log-level` | [`SetLogLevel`] | [`LogFilter`] |
 //! | `GET /v1/openapi.json` | | the description of all this, for generators of clients |
 //! | `GET /metrics` | | figures for Prometheus, as OpenMetrics text |
 //!
@@ -43,7 +43,7 @@ mod stream;
 mod why;
 
 pub use client::{Address, Client, Closer, Error, Stream, Token};
-pub use command::{Done, Drain, Forget, GatewayCost, LinkCost, LogLevel, Probe, Refusal, SetLogLevel};
+pub use command::{Done, Drain, Forget, GatewayCost, LinkCost, LogFilter, LogLevel, Probe, Refusal, SetLogLevel};
 pub use find::{SOCKET_DIRECTORY, find_socket};
 pub use journal::{Journal, JournalEntry};
 pub use mesh::{Mesh, MeshLink, MeshNode, NodeState};

@@ -1,13 +1,15 @@
-//! The admin protocol's server: HTTP/1.1 and JSON (types of [`wgnet_api`]) over a unix socket.
+//! The admin protocol's server: HTTP/1.1 and JSON (types of [`wgnet_api`]) over a unix socket and, where it
+//! is asked for, a TCP port.
 //!
 //! [`socket`] binds it, 0600, and replaces one that a killed daemon left; [`server`] takes connections of root and of
-//! the daemon's own user, a few at a time and each for a few seconds; [`routes`] turns a request into a [`Request`]
+//! the daemon's own user, a few at a time and each for a few seconds; [`tcp`] asks for a token; [`routes`] turns a request into a [`Request`]
 //! for the daemon's loop and its answer into JSON; [`status`], [`mesh`], [`why`] and [`plan`] turn the
 //! engine's view, explanations and forecasts into what people see; [`stream`] follows what the loop publishes.
 //!
 //! The loop answers between two inputs of the engine, so that every answer is one moment's truth. A client that is
 //! slow, stuck or greedy costs the loop nothing: it only ever holds its own connection.
 
+pub mod log_level;
 pub mod mesh;
 mod patience;
 pub mod plan;
@@ -17,6 +19,7 @@ pub mod server;
 pub mod socket;
 pub mod status;
 pub mod stream;
+pub mod tcp;
 #[cfg(test)]
 mod tests;
 pub mod why;

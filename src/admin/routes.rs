@@ -12,11 +12,12 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use wgnet_api::{
-    Done, Drain, Forget, GatewayCost, Journal, LinkCost, Mesh, Plan, PlanRequest, Probe, Reload, ReloadRequest,
-    Snapshot, Status, Why, WhyQuery,
+    Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogFilter, Mesh, Plan, PlanRequest, Probe, Reload,
+    ReloadRequest, SetLogLevel, Snapshot, Status, Why, WhyQuery,
 };
 
 use super::Request;
+use super::log_level::LogControl;
 use super::refused::Refused;
 use super::stream::{slots, stream};
 use crate::config::COST_RANGE;
@@ -37,6 +38,7 @@ pub(super) struct Admin {
     pub(super) requests: Loop,
     /// Room for streams.
     pub(super) streams: Arc<Semaphore>,
+    log: LogControl,
 }
 
 impl FromRef<Admin> for Loop {
@@ -45,8 +47,8 @@ impl FromRef<Admin> for Loop {
     }
 }
 
-/// The routes of a daemon whose loop takes requests from the other end of `requests`.
-pub fn router(requests: Loop) -> Router {
+/// The routes of a daemon whose loop takes requests from the other end of `requests`; `log` sets what it logs.
+pub fn router(requests: Loop, log: LogControl) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/mesh", get(mesh))
@@ -62,10 +64,11 @@ pub fn router(requests: Loop) -> Router {
         .route("/v1/forget", post(forget))
         .route("/v1/reload", post(reload))
         .route("/v1/confirm", post(confirm))
+        .route("/v1/log-level", post(log_level))
         .fallback(no_such_route)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY))
-        .with_state(Admin { requests, streams: slots() })
+        .with_state(Admin { requests, streams: slots(), log })
 }
 
 async fn status(State(requests): State<Loop>) -> Result<Json<Status>, Refused> {
@@ -168,6 +171,14 @@ async fn reload(
 async fn confirm(State(requests): State<Loop>) -> Result<Json<Done>, Refused> {
     ask(&requests, Request::Confirm).await??;
     Ok(Json(Done {}))
+}
+
+async fn log_level(
+    State(Admin { log, .. }): State<Admin>,
+    body: Result<Json<SetLogLevel>, JsonRejection>,
+) -> Result<Json<LogFilter>, Refused> {
+    let Json(SetLogLevel { level }) = body?;
+    Ok(Json(LogFilter { filter: log.set(level) }))
 }
 
 async fn no_such_route() -> Refused {

@@ -12,6 +12,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::geteuid;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -62,22 +63,30 @@ pub(crate) async fn serve_within(listener: UnixListener, routes: Router, limits:
         if !is_allowed(&stream) {
             continue;
         }
-        let lease = Lease(Arc::new(Mutex::new(Some(slot))));
-        let service = Leased { routes: TowerToHyperService::new(routes.clone()), lease: lease.clone() };
-        tokio::spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADERS)
-                .max_buf_size(HEAD_BYTES)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(Impatient::new(stream, limits.write)), service);
-            // A client that breaks off or is too slow concerns nobody else.
-            tokio::select! {
-                _ = connection => {}
-                () = lease.runs_out(limits.lifetime) => {}
-            }
-        });
+        take(stream, slot, &routes, limits);
     }
+}
+
+/// Serves one connection, which holds `slot`, in a task of its own.
+pub(super) fn take<S>(stream: S, slot: OwnedSemaphorePermit, routes: &Router, limits: Limits)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let lease = Lease(Arc::new(Mutex::new(Some(slot))));
+    let service = Leased { routes: TowerToHyperService::new(routes.clone()), lease: lease.clone() };
+    tokio::spawn(async move {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS)
+            .max_buf_size(HEAD_BYTES)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(Impatient::new(stream, limits.write)), service);
+        // A client that breaks off or is too slow concerns nobody else.
+        tokio::select! {
+            _ = connection => {}
+            () = lease.runs_out(limits.lifetime) => {}
+        }
+    });
 }
 
 /// A connection's right to one of the slots, for as long as one request may take.

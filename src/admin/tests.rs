@@ -132,7 +132,7 @@ fn serve(lifetime: Duration) -> Served {
     let (listener, file) = socket::bind(&path).expect("bind");
     let (requests, mut inbox) = channel();
     let limits = server::Limits { lifetime, ..server::Limits::default() };
-    tokio::spawn(async move { server::serve_within(listener, routes::router(requests), limits).await });
+    tokio::spawn(async move { server::serve_within(listener, routes::router(requests, log_control()), limits).await });
     tokio::spawn(async move {
         let _file = file;
         let mut events = Journal::default();
@@ -181,6 +181,10 @@ fn serve(lifetime: Duration) -> Served {
         }
     });
     Served { _dir: dir, path }
+}
+
+fn log_control() -> log_level::LogControl {
+    log_level::LogControl::new(|level| format!("{level:?}").to_lowercase())
 }
 
 fn sample_mesh() -> view::Mesh {
@@ -291,6 +295,8 @@ async fn client_and_server_agree_on_every_route() {
     with_client(&served.path, |client| client.probe(None)).await.expect("all probed");
     let unknown = with_client(&served.path, |client| client.probe(Some("eve"))).await.expect_err("unknown");
     assert!(matches!(unknown, Error::Refused { status: 404, .. }), "{unknown}");
+    let log = with_client(&served.path, |client| client.log_level(wgnet_api::LogLevel::Trace)).await.expect("set");
+    assert_eq!(log.filter, "trace");
     let refused = with_client(&served.path, |client| client.forget("bob")).await.expect_err("no gateway");
     assert!(matches!(refused, Error::Refused { status: 409, .. }), "{refused}");
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use wgnet_api::{Client, Error, LogLevel, find_socket};
 
 use crate::config::{COST_RANGE, TunnelMode};
 
@@ -58,7 +59,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   wgnet journal -n 20       the last twenty events
-  wgnet journal --json      all that are kept, one JSON object a line")]
+  wgnet journal --json      all that are kept, one JSON object a line
+  wgnet journal --follow    and what happens from now on
+  wgnet journal -f --record today.jsonl")]
     Journal(JournalArgs),
     /// Explain how packets travel to a node, or between any two, and what decided.
     #[command(after_help = "\
@@ -96,6 +99,30 @@ Examples:
   wgnet cost beta 500      set it; a higher cost makes a path less attractive
   wgnet cost beta clear    measure it again")]
     Cost(CostArgs),
+    /// At a gateway: show or set the least cost of all its links, so that traffic of others prefers another gateway.
+    #[command(after_help = "\
+Examples:
+  wgnet gateway-cost         show it
+  wgnet gateway-cost 500     no link of this gateway costs less
+  wgnet gateway-cost clear   each costs what is measured")]
+    GatewayCost(GatewayCostArgs),
+    /// At a gateway: lead the traffic of others around it, as far as there is another way, before it goes.
+    #[command(after_help = "\
+Examples:
+  wgnet drain
+  wgnet drain --undo    take the traffic back")]
+    Drain(DrainArgs),
+    /// Probe the link to a peer, or all links and static peers, now instead of when it is due.
+    #[command(after_help = "\
+Examples:
+  wgnet probe
+  wgnet probe beta")]
+    Probe(ProbeArgs),
+    /// Set how much the daemon logs, until it is restarted.
+    #[command(after_help = "\
+Example:
+  wgnet log-level debug")]
+    LogLevel(LogLevelArgs),
     /// Print the completion script of a shell.
     #[command(after_help = "\
 Examples:
@@ -147,6 +174,11 @@ pub struct NodeArgs {
     /// The admin socket [default: /run/wgnet/INTERFACE.sock].
     #[arg(long, value_name = "PATH", env = "WGNET_SOCKET", hide_env_values = true, value_parser = path())]
     pub socket: Option<PathBuf>,
+    /// Serve the admin protocol on this loopback address and port, too; node.yaml: apiListen.
+    ///
+    /// Whoever asks there needs the token in the file api.token of the state directory.
+    #[arg(long, value_name = "IP:PORT", env = "WGNET_API_LISTEN", hide_env_values = true)]
+    pub api_listen: Option<String>,
     /// Tell more: once for debugging, twice for every packet of control traffic. RUST_LOG overrides it.
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
@@ -184,17 +216,36 @@ pub struct SocketArgs {
     /// The daemon's admin socket [default: the only one in /run/wgnet].
     #[arg(long, value_name = "PATH", env = "WGNET_SOCKET", hide_env_values = true, value_parser = path())]
     pub socket: Option<PathBuf>,
+    /// The daemon behind a TCP port in place of a socket; the address as it was given with --api-listen.
+    #[arg(long, value_name = "IP:PORT", requires = "token_file")]
+    pub connect: Option<String>,
+    /// The file that holds its token: api.token in the daemon's state directory, or a copy.
+    #[arg(long, value_name = "FILE", requires = "connect")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl SocketArgs {
+    /// A client of the daemon that is meant.
+    ///
+    /// # Errors
+    /// No socket or more than one is found, or the token file cannot be read.
+    pub fn client(&self) -> Result<Client, Error> {
+        match (&self.connect, &self.token_file) {
+            (Some(address), Some(file)) => Client::tcp_with_token_file(address, file),
+            _ => find_socket(self.socket.as_deref()).map(Client::new),
+        }
+    }
 }
 
 /// `wgnet status`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StatusArgs {
-    /// The daemon's admin socket [default: the only one in /run/wgnet].
-    #[arg(long, value_name = "PATH", env = "WGNET_SOCKET", hide_env_values = true, value_parser = path())]
-    pub socket: Option<PathBuf>,
     /// Print JSON for scripts.
     #[arg(long)]
     pub json: bool,
+    /// The daemon to ask.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
 }
 
 /// `wgnet journal`.
@@ -206,6 +257,12 @@ pub struct JournalArgs {
     /// Print JSON lines for scripts.
     #[arg(long)]
     pub json: bool,
+    /// Go on with what happens, also over restarts of the daemon.
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// With --follow: record everything that a dashboard shows into this new file.
+    #[arg(long, value_name = "FILE", requires = "follow")]
+    pub record: Option<PathBuf>,
     /// The daemon to ask.
     #[command(flatten)]
     pub daemon: SocketArgs,
@@ -290,6 +347,65 @@ pub struct CostArgs {
     #[command(flatten)]
     pub daemon: SocketArgs,
 }
+
+/// `wgnet gateway-cost`.
+#[derive(Clone, Debug, Args)]
+pub struct GatewayCostArgs {
+    /// The new least cost, 1 to 1000000, or "clear"; nothing shows the present one.
+    #[arg(value_name = "COST|clear", value_parser = parse_cost)]
+    pub cost: Option<CostChange>,
+    /// The gateway to tell.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// `wgnet drain`.
+#[derive(Clone, Debug, Args)]
+pub struct DrainArgs {
+    /// Take the traffic back.
+    #[arg(long)]
+    pub undo: bool,
+    /// The gateway to tell.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// `wgnet probe`.
+#[derive(Clone, Debug, Args)]
+pub struct ProbeArgs {
+    /// Name or overlay address of the peer; nothing probes all of them.
+    #[arg(value_name = "PEER")]
+    pub peer: Option<String>,
+    /// The daemon to tell.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// `wgnet log-level`.
+#[derive(Clone, Debug, Args)]
+pub struct LogLevelArgs {
+    /// How much.
+    #[arg(value_name = "LEVEL", value_parser = log_levels())]
+    pub level: LogLevel,
+    /// The daemon to tell.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+fn log_levels() -> impl TypedValueParser<Value = LogLevel> {
+    PossibleValuesParser::new(LOG_LEVELS.map(|(word, _)| word)).map(|given| {
+        let level = LOG_LEVELS.into_iter().find(|(word, _)| *word == given);
+        level.map_or(LogLevel::Info, |(_, level)| level)
+    })
+}
+
+const LOG_LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
 
 /// What becomes of a link's cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,10 +38,22 @@ const ADMIN_PORT: Value = Value { id: "admin_port", option: "--admin-port", vari
 const TUNNEL: Value = Value { id: "tunnel", option: "--tunnel", variable: "WGNET_TUNNEL" };
 const STATE_DIR: Value = Value { id: "state_dir", option: "--state-dir", variable: "WGNET_STATE_DIR" };
 const SOCKET: Value = Value { id: "socket", option: "--socket", variable: "WGNET_SOCKET" };
+const API_LISTEN: Value = Value { id: "api_listen", option: "--api-listen", variable: "WGNET_API_LISTEN" };
 const NETWORK_FILE: Value = Value { id: "network_config", option: "--network-config", variable: "WGNET_CONFIG" };
 const NODE_FILE: Value = Value { id: "peer_config", option: "--peer-config", variable: "WGNET_PEER_CONFIG" };
-const ALL: [&Value; 10] =
-    [&INTERFACE, &ADDRESS, &NAME, &WG_PORT, &ADMIN_PORT, &TUNNEL, &STATE_DIR, &SOCKET, &NETWORK_FILE, &NODE_FILE];
+const ALL: [&Value; 11] = [
+    &INTERFACE,
+    &ADDRESS,
+    &NAME,
+    &WG_PORT,
+    &ADMIN_PORT,
+    &TUNNEL,
+    &STATE_DIR,
+    &SOCKET,
+    &API_LISTEN,
+    &NETWORK_FILE,
+    &NODE_FILE,
+];
 
 /// The options of a node at one level of the command line, before or after a subcommand.
 #[derive(Clone, Copy)]
@@ -128,6 +140,7 @@ pub(super) fn read(levels: &[Level<'_>]) -> Result<Given, Usage> {
         tunnel,
         state_dir: path(&STATE_DIR, |args| args.state_dir.as_ref()),
         socket: path(&SOCKET, |args| args.socket.as_ref()),
+        api_listen: text(&API_LISTEN, |args| args.api_listen.as_ref()),
         verbosity: levels.iter().map(|level| level.args.verbose).max().unwrap_or_default(),
     })
 }

@@ -1,31 +1,40 @@
-//! `wgnet journal`: asks the running daemon what happened.
+//! `wgnet journal`: asks the running daemon what happened, and goes on asking with `--follow`.
+
+mod follow;
 
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use wgnet_api::{Client, JournalEntry, Severity, find_socket};
+use wgnet_api::{Error, JournalEntry, Severity};
 
 use super::args::JournalArgs;
 use super::terminal;
 
-/// Prints the last events, oldest first. Exit code 2: no daemon answers.
+/// Prints the last events, oldest first, and with `--follow` those that come. Exit code 2: no daemon answers.
 pub(super) fn run(args: &JournalArgs) -> ExitCode {
-    let answer = find_socket(args.daemon.socket.as_deref()).and_then(|socket| Client::new(socket).journal());
-    let journal = match answer {
-        Ok(journal) => journal,
-        Err(error) => {
-            terminal::complain(format_args!("wgnet: {error}"));
-            return ExitCode::from(2);
+    let outcome = args.daemon.client().and_then(|client| {
+        let journal = client.journal()?;
+        let skipped = args.lines.map_or(0, |lines| journal.entries.len().saturating_sub(lines));
+        if args.follow {
+            // Numbers have no gap: the first one that is wanted says which to pass over.
+            let first = journal.entries.get(skipped).or_else(|| journal.entries.last());
+            return follow::run(args, &client, first.map_or(0, |entry| entry.number));
         }
-    };
-    let skipped = args.lines.map_or(0, |lines| journal.entries.len().saturating_sub(lines));
-    for entry in &journal.entries[skipped..] {
-        match args.json {
-            true => terminal::say(serde_json::to_string(entry).unwrap_or_default()),
-            false => terminal::say(line(entry)),
+        for entry in &journal.entries[skipped..] {
+            terminal::say(text(entry, args.json));
         }
-    }
-    ExitCode::SUCCESS
+        Ok(ExitCode::SUCCESS)
+    });
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &Error) -> ExitCode {
+    terminal::complain(format_args!("wgnet: {error}"));
+    ExitCode::from(2)
+}
+
+fn text(entry: &JournalEntry, json: bool) -> String {
+    if json { serde_json::to_string(entry).expect("plain data") } else { line(entry) }
 }
 
 /// `2026-11-20T17:40:12.345Z warning link beta: the link to beta is down: its echoes stopped`

@@ -3,33 +3,65 @@
 use std::env;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
+use wgnet_api::LogLevel;
 
 use super::terminal;
+use crate::admin::log_level::LogControl;
 
-/// Starts logging for this process. A second call changes nothing.
+/// Starts logging for this process; returns what changes it while it runs. A second call changes nothing.
 ///
 /// `verbosity`: 0 tells what a person should know, 1 every decision, 2 every packet of control traffic. RUST_LOG
 /// (`wgnet::daemon=debug,warn`) overrides it. Under systemd the journal has its own clock and no colours.
-pub fn start(verbosity: u8) {
+pub fn start(verbosity: u8) -> LogControl {
     let (filter, problem) = filter(verbosity, env::var("RUST_LOG").ok().as_deref());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(verbosity > 0);
-    let _ = if env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().with_ansi(false).try_init()
+    let control = if env::var_os("JOURNAL_STREAM").is_some() {
+        let log = log.without_time().with_ansi(false).with_filter_reloading();
+        let control = control(log.reload_handle());
+        let _ = log.try_init();
+        control
     } else {
-        log.with_ansi(terminal::stderr_has_colour()).try_init()
+        let log = log.with_ansi(terminal::stderr_has_colour()).with_filter_reloading();
+        let control = control(log.reload_handle());
+        let _ = log.try_init();
+        control
     };
     if let Some(problem) = problem {
         tracing::warn!("{problem}");
     }
+    control
+}
+
+/// Sets the filter behind `handle`; what RUST_LOG said is over then.
+fn control<S: 'static>(handle: Handle<EnvFilter, S>) -> LogControl {
+    LogControl::new(move |level| {
+        let text = filter_of(level);
+        match handle.reload(EnvFilter::new(text)) {
+            Ok(()) => text.to_owned(),
+            // Only after the end of the subscriber, which lasts as long as the process.
+            Err(error) => format!("nothing new ({error})"),
+        }
+    })
+}
+
+fn filter_of(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error,boringtun=off",
+        LogLevel::Warn => "warn,boringtun=off",
+        // boringtun warns of every retry and renewal: the normal course of a node whose peers come and go.
+        LogLevel::Info => "info,boringtun=off",
+        LogLevel::Debug => "info,boringtun=off,wgnet=debug",
+        LogLevel::Trace => "debug,wgnet=trace",
+    }
 }
 
 fn filter(verbosity: u8, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
-    let default = match verbosity {
-        // boringtun warns of every retry and renewal: the normal course of a node whose peers come and go.
-        0 => "info,boringtun=off",
-        1 => "info,boringtun=off,wgnet=debug",
-        _ => "debug,wgnet=trace",
-    };
+    let default = filter_of(match verbosity {
+        0 => LogLevel::Info,
+        1 => LogLevel::Debug,
+        _ => LogLevel::Trace,
+    });
     match rust_log.filter(|text| !text.trim().is_empty()).map(EnvFilter::try_new) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (EnvFilter::new(default), Some(format!("RUST_LOG is ignored: {error}"))),
@@ -48,6 +80,17 @@ mod tests {
         assert!(filter(1, None).0.to_string().contains("wgnet=debug"));
         assert!(filter(7, None).0.to_string().contains("wgnet=trace"));
         assert_eq!(filter(2, Some("warn")).0.to_string(), "warn");
+    }
+
+    #[test]
+    fn a_level_set_later_counts_from_then_on() {
+        let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("error")).with_writer(std::io::sink);
+        let log = log.with_filter_reloading();
+        let (handle, control) = (log.reload_handle(), control(log.reload_handle()));
+        let _subscriber = log.finish();
+        assert_eq!(control.set(LogLevel::Debug), "info,boringtun=off,wgnet=debug");
+        let now = handle.with_current(ToString::to_string).expect("it lives");
+        assert!(now.contains("wgnet=debug"), "{now}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!   wgnet -c net.yaml wg0 10.1.1.1 alice    run          starts a node
 //!   wgnet check                             check        names every mistake, touches nothing
 //!   wgnet status | journal | why | plan     ask a running daemon
-//!   wgnet forget | cost                     tell it something through its socket
+//!   wgnet reload | cost | drain | probe ... tell it something through its socket
 //!   wgnet genkey | completions              stand alone
 //! ```
 //!
@@ -68,6 +68,10 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Confirm(args) => reload::confirm(args),
         Command::Forget(args) => command::forget(args),
         Command::Cost(args) => command::cost(args),
+        Command::GatewayCost(args) => command::gateway_cost(args),
+        Command::Drain(args) => command::drain(args),
+        Command::Probe(args) => command::probe(args),
+        Command::LogLevel(args) => command::log_level(args),
         Command::Completions(args) => completions::run(args),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use wgnet_api::{Change, Client, Error, FileChange, FilePeer, Plan, Status, find_socket};
+use wgnet_api::{Change, Error, FileChange, FilePeer, Plan, Status};
 
 use super::args::PlanArgs;
 use super::terminal;
@@ -47,7 +47,7 @@ impl From<Error> for Failure {
 }
 
 fn forecast(args: &PlanArgs) -> Result<Plan, Failure> {
-    let client = find_socket(args.daemon.socket.as_deref()).map(Client::new)?;
+    let client = args.daemon.client()?;
     let mut changes: Vec<Change> = args.without.iter().cloned().map(Change::Without).collect();
     if !args.cost.is_empty() {
         let status = client.status()?;

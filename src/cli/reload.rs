@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wgnet_api::{Client, Reload, ReloadRequest, find_socket};
+use wgnet_api::{Reload, ReloadRequest};
 
 use super::args::{ReloadArgs, SocketArgs};
 use super::terminal;
@@ -11,7 +11,7 @@ use super::terminal;
 /// Asks the daemon to read its network file again, and prints what is different.
 pub(super) fn reload(args: &ReloadArgs) -> ExitCode {
     let request = ReloadRequest { dry_run: args.dry_run, confirm_s: args.confirm };
-    match find_socket(args.daemon.socket.as_deref()).and_then(|socket| Client::new(socket).reload(&request)) {
+    match args.daemon.client().and_then(|client| client.reload(&request)) {
         Ok(reload) if args.json => {
             terminal::say(serde_json::to_string_pretty(&reload).expect("plain data"));
             code(&reload)
@@ -27,7 +27,7 @@ pub(super) fn reload(args: &ReloadArgs) -> ExitCode {
 
 /// Keeps what a reload brought.
 pub(super) fn confirm(args: &SocketArgs) -> ExitCode {
-    match find_socket(args.socket.as_deref()).and_then(|socket| Client::new(socket).confirm()) {
+    match args.client().and_then(|client| client.confirm()) {
         Ok(()) => {
             terminal::say("confirmed: the network file stays as it is");
             ExitCode::SUCCESS

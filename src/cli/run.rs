@@ -11,8 +11,8 @@ pub(super) fn run(given: &Given) -> ExitCode {
     let Some(config) = load(given) else {
         return ExitCode::FAILURE;
     };
-    logging::start(config.verbosity);
-    match daemon::run(config) {
+    let log = logging::start(config.verbosity);
+    match daemon::run(config, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(format_args!("wgnet: {error}"));

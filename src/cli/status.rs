@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use wgnet_api::{Client, PathKind, Peer, Severity, Status, find_socket};
+use wgnet_api::{PathKind, Peer, Severity, Status};
 
 use super::args::StatusArgs;
 use super::terminal;
@@ -11,7 +11,7 @@ use super::terminal;
 /// Prints the status, or why no daemon gives one. Exit code 0: all is well; 1: a warning or an error is among the
 /// health lines; 2: no daemon answers.
 pub fn run(args: &StatusArgs) -> ExitCode {
-    let answer = find_socket(args.socket.as_deref()).and_then(|socket| Client::new(socket).status());
+    let answer = args.daemon.client().and_then(|client| client.status());
     let status = match answer {
         Ok(status) => status,
         Err(error) => {

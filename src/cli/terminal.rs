@@ -11,6 +11,14 @@ pub fn say(text: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// Writes `text` and a line end to standard output, and says when nobody reads it any more.
+///
+/// # Errors
+/// Standard output is closed, or cannot be written to.
+pub fn try_say(text: impl Display) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
 /// Writes `bytes` to standard output as they are.
 pub fn say_bytes(bytes: &[u8]) {
     let _ = io::stdout().lock().write_all(bytes);

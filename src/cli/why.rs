@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use wgnet_api::{Client, Hop, Why, find_socket};
+use wgnet_api::{Hop, Why};
 
 use super::args::WhyArgs;
 use super::terminal;
@@ -15,7 +15,7 @@ pub(super) fn run(args: &WhyArgs) -> ExitCode {
         [from, to, ..] => (Some(from.as_str()), to),
         [] => return ExitCode::FAILURE,
     };
-    let answer = find_socket(args.daemon.socket.as_deref()).and_then(|socket| Client::new(socket).why(from, to));
+    let answer = args.daemon.client().and_then(|client| client.why(from, to));
     let why = match answer {
         Ok(why) => why,
         Err(error) => {

@@ -31,6 +31,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::mesh::config::MeshConfig;
@@ -70,6 +71,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The admin socket.
     pub socket: PathBuf,
+    /// A TCP port for the admin protocol, on a loopback address; none unless it is asked for.
+    pub api_listen: Option<SocketAddr>,
     /// The network file, for messages.
     pub network_file: PathBuf,
     /// Count of `-v`: 0 info, 1 debug, 2 trace.

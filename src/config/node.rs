@@ -1,7 +1,7 @@
 //! What makes one machine's node: its interface, address, name, ports. From the command line, the environment and
 //! node.yaml, in this order of precedence.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -59,6 +59,7 @@ pub(crate) struct NodeValues {
     pub(crate) tunnel: Field<TunnelMode>,
     pub(crate) state_dir: Field<PathBuf>,
     pub(crate) socket: Field<PathBuf>,
+    pub(crate) api_listen: Field<SocketAddr>,
     pub(crate) class: Field<Class>,
     pub(crate) gateway: Field<bool>,
 }
@@ -75,6 +76,7 @@ impl NodeValues {
             tunnel: self.tunnel.or(lower.tunnel),
             state_dir: self.state_dir.or(lower.state_dir),
             socket: self.socket.or(lower.socket),
+            api_listen: self.api_listen.or(lower.api_listen),
             class: self.class.or(lower.class),
             gateway: self.gateway.or(lower.gateway),
         }
@@ -104,6 +106,8 @@ pub struct Given {
     pub state_dir: Option<Located<PathBuf>>,
     /// `--socket`.
     pub socket: Option<Located<PathBuf>>,
+    /// `--api-listen`.
+    pub api_listen: Option<Located<String>>,
     /// Count of `-v`.
     pub verbosity: u8,
 }
@@ -137,6 +141,11 @@ impl Given {
             let written = given.with(given.value.as_str());
             let read = value::port_text(&written, "the admin port", findings);
             values.admin_port = Field::written(read.map(|v| written.with(v)));
+        }
+        if let Some(given) = self.api_listen.as_ref().map(text) {
+            let written = given.with(given.value.as_str());
+            let read = value::loopback_port(&written, "the admin protocol's address", findings);
+            values.api_listen = Field::written(read.map(|v| written.with(v)));
         }
         values.tunnel = self.tunnel.clone().map_or(Field::Absent, Field::Known);
         values.state_dir = self.state_dir.clone().map_or(Field::Absent, Field::Known);
@@ -179,13 +188,29 @@ fn read(root: &Node, findings: &mut Findings) -> Option<NodeValues> {
     let tunnel = read_tunnel(&mut keys, findings);
     let state_dir = take(&mut keys, "stateDir", findings, |node, findings| path(node, "stateDir", findings));
     let socket = take(&mut keys, "socket", findings, |node, findings| path(node, "socket", findings));
+    let api_listen = take(&mut keys, "apiListen", findings, |node, findings| {
+        let text = value::text(node, "apiListen", findings)?;
+        value::loopback_port(&Located::new(text, node.origin.clone()), "apiListen", findings)
+    });
     let class = take(&mut keys, "class", findings, |node, findings| {
         let words = [("server", Class::Server), ("roaming", Class::Roaming), ("mobile", Class::Mobile)];
         value::choice(node, "class", &words, findings)
     });
     let gateway = take(&mut keys, "gateway", findings, |node, findings| value::boolean(node, "gateway", findings));
     keys.close("the node file", findings);
-    Some(NodeValues { interface, addresses, name, wg_port, admin_port, tunnel, state_dir, socket, class, gateway })
+    Some(NodeValues {
+        interface,
+        addresses,
+        name,
+        wg_port,
+        admin_port,
+        tunnel,
+        state_dir,
+        socket,
+        api_listen,
+        class,
+        gateway,
+    })
 }
 
 fn take<T>(

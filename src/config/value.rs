@@ -1,6 +1,6 @@
 //! Single values: what is written to what is meant. The same rules for files, options and variables.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -83,6 +83,20 @@ pub(crate) fn port(node: &Node, name: &str, findings: &mut Findings) -> Option<u
 pub(crate) fn port_text(written: &Located<&str>, name: &str, findings: &mut Findings) -> Option<u16> {
     let number = number_text(written, name, (1, 65535), findings)?;
     u16::try_from(number).ok()
+}
+
+/// Address and port of a TCP listener that speaks no TLS: this machine's own programs may reach it, and nobody else.
+pub(crate) fn loopback_port(written: &Located<&str>, name: &str, findings: &mut Findings) -> Option<SocketAddr> {
+    let remedy = "write 127.0.0.1:9080 or [::1]:9080; from another machine, `ssh -L 9080:127.0.0.1:9080` leads to it";
+    let Some(address) = written.value.parse::<SocketAddr>().ok().filter(|address| address.port() != 0) else {
+        let wrong = format!("{name} cannot be {}: it is an IP address and a port", quoted(written.value));
+        return findings.error(&written.origin, wrong, remedy);
+    };
+    if !address.ip().is_loopback() {
+        let wrong = format!("{name} {address} can be reached from other machines, and there is no TLS to protect it");
+        return findings.error(&written.origin, wrong, remedy);
+    }
+    Some(address)
 }
 
 /// `true` or `false`, without quotes. YAML 1.1's `yes` and `on` are refused, because parsers disagree on them.

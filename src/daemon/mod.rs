@@ -28,22 +28,23 @@ mod start;
 pub mod store;
 pub mod underlay;
 
+use crate::admin::log_level::LogControl;
 use crate::config::Config;
 
 /// Threads for disk and resolver at most; they exist only while they are needed.
 const BLOCKING_THREADS: usize = 8;
 
-/// Runs one node until it is told to leave (SIGTERM, SIGINT).
+/// Runs one node until it is told to leave (SIGTERM, SIGINT). `log` sets how much is logged while it runs.
 ///
 /// # Errors
 /// It could not start, or its interface was taken away. Either way everything is cleaned up.
-pub fn run(config: Config) -> Result<(), DaemonError> {
+pub fn run(config: Config, log: LogControl) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|e| DaemonError(format!("cannot start the event loop: {e}")))?;
-    let outcome = runtime.block_on(start::start(config));
+    let outcome = runtime.block_on(start::start(config, log));
     // A resolver that waits for a dead server is not waited for.
     runtime.shutdown_background();
     outcome

@@ -17,6 +17,7 @@ use super::signal::{self, Signal};
 use super::store::{Loaded, Store};
 use super::underlay::Underlay;
 use crate::admin;
+use crate::admin::log_level::LogControl;
 use crate::config::{Config, TunnelMode};
 use crate::mesh::engine::{Engine, Identity};
 use crate::mesh::ids::WgPublicKey;
@@ -28,12 +29,12 @@ use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
 const CONTROL: usize = 256;
 
 /// Starts a node and runs it to its end.
-pub(super) async fn start(config: Config) -> Result<(), DaemonError> {
+pub(super) async fn start(config: Config, log: LogControl) -> Result<(), DaemonError> {
     let signals = signal::signals().map_err(|e| DaemonError(format!("cannot listen for signals: {e}")))?;
     check_tunnel(&config)?;
     let system = open_system(&config.interface).map_err(named)?;
     let store = Store::open(&config.state_dir, &config.interface).map_err(named)?;
-    let outcome = start_with(config, &store, signals, system).await;
+    let outcome = start_with(config, log, &store, signals, system).await;
     match outcome {
         Err(Failure::Starting(error)) => {
             store.discard_if_new();
@@ -58,6 +59,7 @@ impl From<DaemonError> for Failure {
 
 async fn start_with(
     config: Config,
+    log: LogControl,
     store: &Store,
     signals: mpsc::Receiver<Signal>,
     system: impl System,
@@ -67,6 +69,10 @@ async fn start_with(
     let reload::Found { config, unconfirmed, rolled_back } = reload::at_start(config, store, wall()).map_err(named)?;
     let underlay = Underlay::bind(config.mesh.admin_port).map_err(|e| port_error(config.mesh.admin_port, &e))?;
     let (listener, socket_file) = admin::socket::bind(&config.socket).map_err(named)?;
+    let tcp = match config.api_listen {
+        Some(address) => Some(admin::tcp::bind(address, &config.interface_state_dir()).await.map_err(named)?),
+        None => None,
+    };
 
     let public_key = WgPublicKey(PublicKey::from(&StaticSecret::from(keys.wg_private)).to_bytes());
     let identity = Identity { seed: keys.seed, wg_public: public_key, epoch };
@@ -80,7 +86,9 @@ async fn start_with(
         tracing::info!("tunnel: {} (the kernel's comes with a later release)", tunnel.kind());
     }
     let (requests, inbox) = admin::channel();
-    let server = tokio::spawn(admin::server::serve(listener, admin::routes::router(requests)));
+    let routes = admin::routes::router(requests, log);
+    let tcp_server = tcp.map(|tcp| tokio::spawn(tcp.serve(routes.clone())));
+    let server = tokio::spawn(admin::server::serve(listener, routes));
     let ready = ready_line(&config, tunnel.kind());
     let unconfirmed =
         unconfirmed.map(|found| Unconfirmed { previous: found.previous, until: clock.now() + found.left });
@@ -107,6 +115,9 @@ async fn start_with(
     })
     .await;
     server.abort();
+    if let Some(server) = tcp_server {
+        server.abort();
+    }
     drop(socket_file);
     outcome.map_err(Failure::Running)
 }

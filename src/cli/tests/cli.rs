@@ -3,7 +3,9 @@
 //! No test here starts a node: each stops at a mistake before anything is touched, or uses a command that needs none.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -152,8 +154,18 @@ fn the_command_line_wins_over_the_environment_and_that_over_node_yaml() {
 #[test]
 fn empty_variables_are_not_set() {
     let place = Place::new(NETWORK);
-    let empty =
-        ["CONFIG", "PEER_CONFIG", "INTERFACE", "ADDRESS", "NAME", "TUNNEL", "STATE_DIR", "SOCKET", "ADMIN_PORT"];
+    let empty = [
+        "CONFIG",
+        "PEER_CONFIG",
+        "INTERFACE",
+        "ADDRESS",
+        "NAME",
+        "TUNNEL",
+        "STATE_DIR",
+        "SOCKET",
+        "API_LISTEN",
+        "ADMIN_PORT",
+    ];
     let names: Vec<String> = empty.iter().map(|name| format!("WGNET_{name}")).collect();
     let environment: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
     let said = place.wgnet(&["check", "-c", "net.yaml", "-p", "node.yaml"], &environment);
@@ -196,6 +208,9 @@ fn what_cannot_be_understood_is_a_usage_error() {
         (&["--sharedkey", "x"], "unexpected argument '--sharedkey'"),
         (&["cost", "beta", "0"], "write a whole number from 1 to 1000000, or \"clear\""),
         (&["forget"], "<NAME>"),
+        (&["log-level", "loud"], "invalid value 'loud'"),
+        (&["drain", "--connect", "127.0.0.1:9"], "--token-file <FILE>"),
+        (&["journal", "--record", "x.jsonl"], "--follow"),
     ] {
         let said = place.wgnet(arguments, &[]);
         assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.err);
@@ -228,6 +243,11 @@ fn client_commands_say_when_no_daemon_can_be_reached() {
         &["status", "--json", "--socket", "absent.sock"][..],
         &["forget", "alice", "--socket", "absent.sock"],
         &["cost", "beta", "clear", "--socket", "absent.sock"],
+        &["gateway-cost", "500", "--socket", "absent.sock"],
+        &["drain", "--undo", "--socket", "absent.sock"],
+        &["probe", "--socket", "absent.sock"],
+        &["log-level", "debug", "--socket", "absent.sock"],
+        &["drain", "--connect", "127.0.0.1:9", "--token-file", "absent.token"],
     ] {
         let said = place.wgnet(arguments, &[]);
         // `status` keeps 1 for a mesh that is not well.
@@ -248,6 +268,84 @@ fn completions_version_and_help_go_to_standard_output() {
     for word in ["wgnet -c net.yaml wg0 10.1.1.1 alice", "WGNET_ADDRESS", "--tunnel", "completions"] {
         assert!(help.contains(word), "{word}");
     }
+}
+
+#[test]
+fn the_admin_port_stays_on_this_machine() {
+    let place = Place::new(NETWORK);
+    fs::write(place.path("node.yaml"), "apiListen: 10.77.0.9:9080\n").expect("a file");
+    let base = ["check", "-c", "net.yaml", "-p", "node.yaml"];
+    let run = |more: &[&str]| place.wgnet(&[&base[..], more].concat(), &[("WGNET_API_LISTEN", "")]).out;
+    assert!(run(&[]).starts_with("node.yaml:1:12: apiListen 10.77.0.9:9080 can be reached from other machines"));
+    fs::write(place.path("node.yaml"), "").expect("a file");
+    assert!(
+        run(&["--api-listen", "0.0.0.0:9080"]).starts_with("--api-listen: the admin protocol's address 0.0.0.0:9080")
+    );
+    assert!(run(&["--api-listen", "9080"]).contains("cannot be \"9080\": it is an IP address and a port"));
+    for right in ["127.0.0.1:9080", "[::1]:9080"] {
+        assert_eq!(run(&["--api-listen", right]), "0 errors, 0 warnings\n");
+    }
+}
+
+/// Answers one request with `body`, in one chunk that is the last one; returns the request.
+fn answer(listener: &UnixListener, kind: &str, body: &str) -> String {
+    let (mut stream, _) = listener.accept().expect("a client");
+    let mut asked = String::new();
+    while !asked.ends_with("\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a request");
+        asked.push(char::from(byte[0]));
+    }
+    let length = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.write_all(format!("{head}{length:x}\r\n{body}\r\n0\r\n\r\n").as_bytes()).expect("the client reads");
+    asked
+}
+
+fn entry(number: u64) -> String {
+    let rest = r#""time_ms":1500,"severity":"info","kind":"link","subject":"bob","text":"the link to bob is up""#;
+    format!("{{\"number\":{number},{rest}}}")
+}
+
+fn event(start: u64, number: u64) -> String {
+    format!("event: journal\nid: {start:016x}-{}\ndata: {}\n\n", number + 1, entry(number))
+}
+
+#[test]
+fn a_followed_journal_goes_on_after_the_daemon_came_back() {
+    let place = Place::new(NETWORK);
+    let listener = UnixListener::bind(place.path("wg0.sock")).expect("bind");
+    let daemon = std::thread::spawn(move || {
+        let journal = format!("{{\"entries\":[{},{},{}]}}", entry(0), entry(1), entry(2));
+        answer(&listener, "application/json", &journal);
+        let events = |start, numbers: std::ops::Range<u64>| numbers.map(|n| event(start, n)).collect::<String>();
+        let asked = [
+            answer(&listener, "text/event-stream", &events(7, 0..4)),
+            // The same daemon: it goes on. Then another start of it, which counts anew.
+            answer(&listener, "text/event-stream", &events(7, 4..5)),
+            answer(&listener, "text/event-stream", &events(8, 0..2)),
+        ];
+        drop(listener);
+        asked
+    });
+    let mut child = wgnet()
+        .args(["journal", "--follow", "--json", "-n", "2", "--socket", "wg0.sock"])
+        .current_dir(place.0.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("wgnet runs");
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let printed: Vec<String> = lines.take(6).map(|line| line.expect("text")).collect();
+    child.kill().expect("it still follows");
+    let said = String::from_utf8(child.wait_with_output().expect("ended").stderr).expect("text");
+    let expected: Vec<String> = [1, 2, 3, 4, 0, 1].map(entry).to_vec();
+    assert_eq!(printed, expected);
+    assert!(said.contains("ended the stream; reconnecting"), "{said}");
+    let [first, second, third] = daemon.join().expect("the daemon");
+    assert!(first.starts_with("GET /v1/stream ") && !first.contains("Last-Event-ID"), "{first}");
+    assert!(second.contains("Last-Event-ID: 0000000000000007-4\r\n"), "{second}");
+    assert!(third.contains("Last-Event-ID: 0000000000000007-5\r\n"), "{third}");
 }
 
 #[test]

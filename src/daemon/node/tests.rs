@@ -71,6 +71,7 @@ fn given(dir: &Path, admin_port: u16) -> Given {
         tunnel: None,
         state_dir: Some(Located::new(dir.to_owned(), Origin::Unknown)),
         socket: None,
+        api_listen: None,
         verbosity: 0,
     }
 }

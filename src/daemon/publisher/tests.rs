@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use wgnet_api::{Client, Error, Event, Mesh, Node, PathKind, Peer, Status};
 
 use super::*;
+use crate::admin::log_level::LogControl;
 use crate::admin::server::{Limits, serve_within};
 use crate::admin::stream::STREAMS;
 use crate::admin::{Request, channel, routes, socket};
@@ -67,6 +68,10 @@ fn snapshot(time_s: u64, rx_bytes: u64) -> Snapshot {
     }
 }
 
+fn log_control() -> LogControl {
+    LogControl::new(|_| panic!("nobody asks for it here"))
+}
+
 fn second(number: u64) -> Time {
     Time::ZERO + Duration::from_secs(number)
 }
@@ -101,7 +106,7 @@ async fn serve(limits: Limits) -> Daemon {
     let (listener, file) = socket::bind(&path).expect("bind");
     let (requests, mut inbox) = channel();
     let (orders, mut ordered) = mpsc::channel(1);
-    tokio::spawn(async move { serve_within(listener, routes::router(requests), limits).await });
+    tokio::spawn(async move { serve_within(listener, routes::router(requests, log_control()), limits).await });
     tokio::spawn(async move {
         let _file = file;
         let (mut publisher, mut journal, mut now, mut rx) = (Publisher::new(START), Journal::default(), 0, 0);
@@ -132,7 +137,7 @@ async fn serve(limits: Limits) -> Daemon {
                     }
                     Order::Watchers(reply) => {
                         publisher.tell_events(&journal);
-                        drop(reply.send(publisher.watchers()));
+                        let _ = reply.send(publisher.watchers());
                     }
                 },
                 else => return,
