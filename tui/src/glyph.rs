@@ -52,4 +52,67 @@ impl Glyphs {
             (Self::Ascii, NodeState::Silent, _) => "?",
         }
     }
+
+    /// How a connection shows: told without a break, lost, stopped on purpose, played back.
+    pub fn connection(self, state: Link) -> &'static str {
+        match (self, state) {
+            (Self::Unicode, Link::Live) => "●",
+            (Self::Unicode, Link::Lost) => "○",
+            (Self::Unicode, Link::Frozen) => "‖",
+            (Self::Unicode, Link::Replay) => "▶",
+            (Self::Ascii, Link::Live) => "*",
+            (Self::Ascii, Link::Lost) => "o",
+            (Self::Ascii, Link::Frozen) => "=",
+            (Self::Ascii, Link::Replay) => ">",
+        }
+    }
+
+    /// A bar's level, from 0 to 1.
+    pub fn bar(self, level: f64) -> &'static str {
+        const UNICODE: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+        const ASCII: [&str; 8] = ["_", "_", ".", ".", "-", "=", "*", "#"];
+        let index = (level.clamp(0.0, 1.0) * 7.0).round() as usize;
+        match self {
+            Self::Unicode => UNICODE[index],
+            Self::Ascii => ASCII[index],
+        }
+    }
+
+    /// What stands in for a symbol of the dashboard where nothing above 126 may be used; names of nodes become `?`.
+    pub fn ascii(symbol: &str) -> &str {
+        match symbol {
+            _ if symbol.is_ascii() => symbol,
+            "─" | "━" | "╌" | "–" => "-",
+            "│" | "┃" => "|",
+            "┌" | "┐" | "└" | "┘" | "├" | "┤" | "┬" | "┴" | "┼" | "╭" | "╮" | "╰" | "╯" => {
+                "+"
+            }
+            "…" => "~",
+            "·" | "•" => ".",
+            "→" | "▶" | "▸" => ">",
+            "←" => "<",
+            "↑" | "▲" => "^",
+            "↓" | "▼" => "v",
+            "█" | "▇" => "#",
+            "░" => ".",
+            "●" => "*",
+            "◆" => "+",
+            "✗" => "x",
+            "✓" => "v",
+            _ => "?",
+        }
+    }
+}
+
+/// How the dashboard hangs on its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Told as it happens.
+    Live,
+    /// Not told at present.
+    Lost,
+    /// Stopped by the user.
+    Frozen,
+    /// A recording.
+    Replay,
 }

@@ -1,0 +1,1 @@
+//! What keys and messages do, in virtual time.

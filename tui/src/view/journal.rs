@@ -1,0 +1,86 @@
+//! The journal: what happened, the newest at the end, as in a log.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use wgnet_api::JournalEntry;
+
+use super::paint::Row;
+use super::peers::filter_line;
+use crate::model::{Model, event_id};
+use crate::{moment, text};
+
+/// Draws the screen.
+pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let theme = &model.look.theme;
+    let events = model.listed_events();
+    let all = model.data.journal().count();
+    let filter = filter_line(model, &model.journal.sieve, (events.len(), all), area, buffer);
+    let mut list = Rect { y: area.y + filter, height: area.height - filter, ..area };
+    if let Some(held_at) = model.journal.held_at {
+        let new = model.data.journal().filter(|entry| (entry.time_ms, entry.number) > held_at).count();
+        if new > 0 && list.height > 1 {
+            list.height -= 1;
+            let told = if new == 1 { "1 new event".to_owned() } else { format!("{new} new events") };
+            let row = Row::new().with(format!(" held: {told} since, z goes on"), theme.highlight);
+            row.draw(buffer, area, usize::from(area.height) - 1);
+        }
+    }
+    if events.is_empty() {
+        let told = if all == 0 { "Nothing happened yet." } else { "No event fits the filter: Esc clears it." };
+        return Row::new().with(format!(" {told}"), theme.muted).draw(buffer, list, 0);
+    }
+    let height = usize::from(list.height);
+    let ids: Vec<String> = events.iter().map(|entry| event_id(entry)).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let last = ids.len() - 1;
+    let (chosen, offset) = match &model.journal.cursor {
+        Some(cursor) => {
+            let chosen = cursor.index(&ids).unwrap_or(last);
+            (chosen, cursor.offset(chosen, ids.len(), height))
+        }
+        None => (last, ids.len().saturating_sub(height)),
+    };
+    for (y, entry) in events.iter().skip(offset).take(height).enumerate() {
+        row(model, entry, list.width, model.journal.absolute).draw(buffer, list, y);
+        if offset + y == chosen {
+            buffer.set_style(Rect { y: list.y + y as u16, height: 1, ..list }, theme.selected);
+        }
+    }
+}
+
+/// One event: when, how bad, about whom, what.
+pub(super) fn row(model: &Model, entry: &JournalEntry, width: u16, absolute: bool) -> Row {
+    let theme = &model.look.theme;
+    let now_ms = model.time_ms();
+    let age = now_ms.saturating_sub(entry.time_ms) / 1_000;
+    let when = match absolute {
+        true if width >= 60 && age >= 86_400 => {
+            format!("{} {}", moment::day(entry.time_ms), moment::of_day(entry.time_ms))
+        }
+        true => moment::of_day(entry.time_ms),
+        false => text::age(age),
+    };
+    let when_cells = match (absolute, width >= 60) {
+        (true, true) => 14,
+        (true, false) => 8,
+        (false, _) => 5,
+    };
+    let name_cells = match width {
+        0..40 => 0,
+        40..70 => 9,
+        70..120 => 12,
+        _ => 18,
+    };
+    let mut row = Row::new()
+        .with(format!(" {} ", text::fit_right(&when, when_cells)), theme.muted)
+        .with(format!("{} ", model.look.glyphs.severity(entry.severity)), theme.severity(entry.severity));
+    if width >= 100 {
+        row.push(format!("{} ", text::fit(&entry.kind, 9)), theme.muted);
+    }
+    if name_cells > 0 {
+        row.push(format!("{} ", text::fit(&entry.subject, name_cells)), theme.accent);
+    } else {
+        row.push(format!("{} ", entry.subject), theme.accent);
+    }
+    row.with(entry.text.clone(), theme.text)
+}

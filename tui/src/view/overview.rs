@@ -1,0 +1,229 @@
+//! The overview: this node, how it reaches the others, what is wrong and what to do about it, what changed last.
+//!
+//! ```text
+//! +-- this node ----------++-- reach -------------+
+//! | name, address, key    || bar of paths, rates  |
+//! +-----------------------++----------------------+
+//! | health: cause and remedy, worst first         |
+//! +-----------------------------------------------+
+//! | last changes                                  |
+//! +-----------------------------------------------+
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use wgnet_api::{Node, PathKind, Snapshot};
+
+use super::journal;
+use super::paint::{Row, bars, rows, section, wrapped};
+use crate::history::Rate;
+use crate::model::Model;
+use crate::text;
+
+/// Draws the screen.
+pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let Some(shown) = model.data.shown() else { return };
+    let is_wide = area.width >= 70;
+    // The right one carries a legend of fixed length.
+    let half = Rect { width: (area.width / 2).saturating_sub(if area.width < 100 { 6 } else { 0 }), ..area };
+    let other = Rect { x: area.x + half.width, width: area.width - half.width, ..area };
+    let gap = u16::from(area.height >= 16);
+    if area.height < 6 {
+        // What matters in three lines: what is wrong, else that all is well, then what happened.
+        let mut lines = health(model, shown, area.width, usize::from(area.height));
+        lines.extend(changes(model, area.width, usize::from(area.height).saturating_sub(lines.len())));
+        return rows(buffer, area, &lines);
+    }
+    let mut y = area.y;
+    let place =
+        |y: u16, part: Rect, height: u16| Rect { y, height: height.min(area.bottom().saturating_sub(y)), ..part };
+    if is_wide {
+        let (left, right) =
+            (node(model, &shown.status.node, half.width.saturating_sub(2)), reach(model, shown, other.width));
+        let height = left.len().max(right.len()) as u16;
+        rows(buffer, place(y, Rect { width: half.width.saturating_sub(2), ..half }, height), &left);
+        rows(buffer, place(y, other, height), &right);
+        y += height + gap;
+    } else if area.height >= 14 {
+        let lines = reach(model, shown, area.width);
+        rows(buffer, place(y, area, lines.len() as u16), &lines);
+        y += lines.len() as u16 + gap;
+    }
+    // The last changes keep a few rows; what is wrong takes what it needs of the others.
+    let left = usize::from(area.bottom().saturating_sub(y));
+    let for_changes = (left / 3).max(3);
+    let lines = health(model, shown, area.width, left.saturating_sub(for_changes).max(2));
+    rows(buffer, place(y, area, lines.len() as u16), &lines);
+    y = (y + lines.len() as u16 + gap).min(area.bottom());
+    let left = usize::from(area.bottom() - y);
+    if left >= 2 {
+        let mut lines = vec![section(&model.look.theme, "LAST CHANGES", "", area.width)];
+        lines.extend(changes(model, area.width, left - 1));
+        rows(buffer, place(y, area, left as u16), &lines);
+    }
+}
+
+fn node(model: &Model, node: &Node, width: u16) -> Vec<Row> {
+    let theme = &model.look.theme;
+    let pair =
+        |label: &str, value: &str| Row::new().with(format!(" {label:<10} "), theme.muted).with(value, theme.text);
+    let role = match (node.gateway, node.draining) {
+        (true, true) => "gateway, being drained",
+        (true, false) => "gateway",
+        (false, _) => "leaf",
+    };
+    let tunnel = match node.tunnel.as_str() {
+        "kernel" => "kernel module",
+        "userspace" => "embedded tunnel",
+        "existing" => "adopted interface",
+        other => other,
+    };
+    let older = model.data.older_s(model.now_ms);
+    let mut lines = vec![
+        section(theme, "THIS NODE", "", width),
+        pair("name", &node.name),
+        pair("addresses", &node.addresses.join(" ")),
+        pair("interface", &format!("{}, MTU {}", node.interface, node.mtu)),
+        pair("tunnel", tunnel),
+        pair("key", &node.public_key),
+        pair("role", role),
+        pair("running", &format!("{}, wgnet {}", text::age(node.uptime_s + older), node.version)),
+    ];
+    if let Some(cost) = node.gateway_cost {
+        lines.push(pair("cost", &format!("at least {cost}, as set")));
+    }
+    lines
+}
+
+fn reach(model: &Model, shown: &Snapshot, width: u16) -> Vec<Row> {
+    let theme = &model.look.theme;
+    let glyphs = model.look.glyphs;
+    let peers = &shown.status.peers;
+    let count = |path| peers.iter().filter(|peer| peer.path == path).count();
+    let kinds = [PathKind::Direct, PathKind::Gateway, PathKind::Unreachable].map(|path| (path, count(path)));
+    let note = if peers.len() == 1 { "1 peer".to_owned() } else { format!("{} peers", peers.len()) };
+    let mut lines = vec![section(theme, "REACH", &note, width)];
+    let cells = usize::from(width).saturating_sub(2).min(72);
+    let mut bar = Row::new().with(" ", theme.text);
+    for (path, cells) in shares(&kinds, cells) {
+        bar.push(glyphs.bar(1.0).repeat(cells), theme.path(path));
+    }
+    if peers.is_empty() {
+        bar.push("no other node is known yet", theme.muted);
+    }
+    lines.push(bar);
+    let mut legend = Row::new().with(" ", theme.text);
+    for ((path, count), word) in kinds.into_iter().zip(["direct", "via gateway", "unreachable"]) {
+        let style = if count == 0 { theme.muted } else { theme.path(path) };
+        let gap = if path == PathKind::Direct { "" } else { "  " };
+        legend.push(format!("{gap}{} {count}", glyphs.path(path)), style);
+        legend.push(format!(" {word}"), theme.muted);
+    }
+    lines.push(legend);
+    lines.push(Row::new());
+    let time_ms = model.time_ms();
+    let recent = model.data.totals().recent(time_ms, cells);
+    let now = model.data.totals().rate(time_ms);
+    let sums = peers.iter().fold((0, 0), |(rx, tx), peer| (rx + peer.rx_bytes, tx + peer.tx_bytes));
+    for (label, style, now, sum, pick) in [
+        ("received", theme.rx, now.rx, sums.0, (|rate: &Rate| rate.rx) as fn(&Rate) -> f64),
+        ("sent", theme.tx, now.tx, sums.1, |rate: &Rate| rate.tx),
+    ] {
+        let curve: Vec<f64> = recent.iter().map(pick).collect();
+        let taken = 1 + 9 + 9 + 1 + 8;
+        let row = Row::new()
+            .with(format!(" {label:<9}"), theme.muted)
+            .with(format!("{} ", text::fit_right(&text::rate(now), 9)), style)
+            .with(bars(&curve, usize::from(width).saturating_sub(taken + 1).min(48), glyphs), style)
+            .with(format!(" {}", text::fit_right(&text::bytes(sum), 7)), theme.muted);
+        lines.push(row);
+    }
+    lines
+}
+
+/// Cells of a bar by count; who is there has at least one, and all together fill the bar.
+fn shares(kinds: &[(PathKind, usize); 3], cells: usize) -> Vec<(PathKind, usize)> {
+    let all: usize = kinds.iter().map(|(_, count)| count).sum();
+    if all == 0 || cells < 3 {
+        return Vec::new();
+    }
+    let mut shares: Vec<(PathKind, usize)> = kinds
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(path, count)| (*path, (count * cells / all).max(1)))
+        .collect();
+    let sum = |shares: &[(PathKind, usize)]| shares.iter().map(|(_, cells)| cells).sum::<usize>();
+    while sum(&shares) != cells {
+        let too_many = sum(&shares) > cells;
+        let Some((_, largest)) = shares.iter_mut().max_by_key(|(_, cells)| *cells) else { break };
+        *largest = if too_many { *largest - 1 } else { *largest + 1 };
+    }
+    shares
+}
+
+/// What is wrong, each with its remedy, in at most so many rows.
+fn health(model: &Model, shown: &Snapshot, width: u16, most: usize) -> Vec<Row> {
+    let theme = &model.look.theme;
+    let health = &shown.status.health;
+    let note = match health.len() {
+        0 => String::new(),
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    let mut lines = Vec::new();
+    if most >= 4 {
+        lines.push(section(theme, "HEALTH", &note, width));
+    }
+    if health.is_empty() {
+        let glyph = if model.look.glyphs == crate::glyph::Glyphs::Ascii { "ok:" } else { "✓" };
+        lines.push(Row::new().with(format!(" {glyph} "), theme.ok).with("all is well", theme.text));
+        return lines;
+    }
+    let cells = usize::from(width).saturating_sub(4);
+    for (number, line) in health.iter().enumerate() {
+        let mut of_this = Vec::new();
+        for (n, part) in wrapped(&line.text, cells).into_iter().enumerate() {
+            let glyph = if n == 0 { model.look.glyphs.severity(line.severity) } else { " " };
+            of_this.push(Row::new().with(format!(" {glyph} "), theme.severity(line.severity)).with(part, theme.text));
+        }
+        for (n, part) in wrapped(&line.remedy, cells.saturating_sub(2)).into_iter().enumerate() {
+            let arrow = if n == 0 { "→" } else { " " };
+            of_this.push(Row::new().with(format!("   {arrow} "), theme.accent).with(part, theme.muted));
+        }
+        let is_last = number + 1 == health.len();
+        if lines.len() + of_this.len() + usize::from(!is_last) > most && number > 0 {
+            let more = health.len() - number;
+            lines.push(Row::new().with(format!("   and {more} more: `wgnet status` lists all"), theme.muted));
+            break;
+        }
+        lines.extend(of_this);
+    }
+    lines.truncate(most.max(1));
+    lines
+}
+
+/// The last events, the newest first.
+fn changes(model: &Model, width: u16, most: usize) -> Vec<Row> {
+    let entries = model.data.journal().rev().take(most);
+    let mut lines: Vec<Row> = entries.map(|entry| journal::row(model, entry, width, false)).collect();
+    if lines.is_empty() && most > 0 {
+        lines.push(Row::new().with(" nothing yet", model.look.theme.muted));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_is_full_and_shows_everyone() {
+        use PathKind::{Direct, Gateway, Unreachable};
+        assert_eq!(
+            shares(&[(Direct, 498), (Gateway, 1), (Unreachable, 1)], 20),
+            [(Direct, 18), (Gateway, 1), (Unreachable, 1)]
+        );
+        assert_eq!(shares(&[(Direct, 1), (Gateway, 1), (Unreachable, 0)], 9), [(Direct, 4), (Gateway, 5)]);
+        assert!(shares(&[(Direct, 0), (Gateway, 0), (Unreachable, 0)], 9).is_empty());
+    }
+}
