@@ -10,11 +10,6 @@ use wgnet_api::{Change, LogLevel, PathKind, ReloadRequest, Snapshot};
 use crate::message::{Outcome, Refused, Request};
 use crate::model::Forecast;
 
-/// The cost that stands for "drained" in a forecast: the highest that there is.
-const DRAINED: u32 = 1_000_000;
-/// Changes that a daemon takes in one forecast.
-const MOST_CHANGES: usize = 64;
-
 /// What can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
@@ -210,29 +205,16 @@ pub enum Weighing {
 pub fn weigh(request: &Request, now: Option<&Snapshot>) -> Weighing {
     let Some(now) = now else { return Weighing::Unknown("no daemon tells what would change") };
     let own = &now.status.node.name;
-    let own_links = |cost: u32| -> Vec<Change> {
-        let links = now.mesh.links.iter().filter(|link| link.a == *own || link.b == *own);
-        let at_least = |at_present: u32| at_present.max(cost);
-        let change = |link: &wgnet_api::MeshLink| {
-            let cost = at_least(link.cost?);
-            Some(Change::Cost { a: link.a.clone(), b: link.b.clone(), cost })
-        };
-        links.filter_map(change).collect()
-    };
-    let forecast = |changes: Vec<Change>| match changes.len() {
-        0 => Weighing::Unknown("this node has no link at present, so nothing would move"),
-        count if count > MOST_CHANGES => Weighing::Unknown("this node has too many links for a forecast"),
-        _ => Weighing::Ask(Request::Plan(changes)),
-    };
+    let forecast = |change: Change| Weighing::Ask(Request::Plan(vec![change]));
     match request {
         Request::LinkCost { peer, cost: Some(cost) } => {
-            forecast(vec![Change::Cost { a: own.clone(), b: peer.clone(), cost: *cost }])
+            forecast(Change::Cost { a: own.clone(), b: peer.clone(), cost: *cost })
         }
         Request::LinkCost { cost: None, .. } | Request::GatewayCost(None) => {
             Weighing::Unknown("what will be measured is not known before")
         }
-        Request::GatewayCost(Some(cost)) => forecast(own_links(*cost)),
-        Request::Drain(true) => forecast(own_links(DRAINED)),
+        Request::GatewayCost(Some(cost)) => forecast(Change::GatewayCost { name: own.clone(), cost: *cost }),
+        Request::Drain(true) => forecast(Change::Drain(own.clone())),
         Request::Drain(false) => Weighing::Unknown("links will cost what is measured then"),
         Request::Forget(_) => Weighing::Unknown("whoever claims the name next gets it, and its addresses"),
         Request::Reload(_) => Weighing::Ask(Request::Reload(ReloadRequest { dry_run: true, confirm_s: None })),
@@ -366,16 +348,13 @@ mod tests {
         let cost = Request::LinkCost { peer: "beta".into(), cost: Some(70) };
         let change = Change::Cost { a: "alice".into(), b: "beta".into(), cost: 70 };
         assert_eq!(weigh(&cost, Some(&mesh)), Weighing::Ask(Request::Plan(vec![change])));
-        let Weighing::Ask(Request::Plan(changes)) = weigh(&Request::Drain(true), Some(&mesh)) else {
-            panic!("a drain is forecast");
-        };
-        let own = mesh.mesh.links.iter().filter(|link| link.a == "alice" || link.b == "alice").count();
-        assert_eq!(changes.len(), own);
+        let drain = Weighing::Ask(Request::Plan(vec![Change::Drain("alice".into())]));
+        assert_eq!(weigh(&Request::Drain(true), Some(&mesh)), drain);
         let reload = Request::Reload(ReloadRequest { dry_run: false, confirm_s: Some(9) });
         let dry = Request::Reload(ReloadRequest { dry_run: true, confirm_s: None });
         assert_eq!(weigh(&reload, Some(&mesh)), Weighing::Ask(dry));
         assert_eq!(weigh(&Request::Probe(None), Some(&mesh)), Weighing::Harmless);
-        assert!(matches!(weigh(&Request::Drain(true), Some(&fixture::snapshot(500))), Weighing::Unknown(_)));
+        assert!(matches!(weigh(&Request::Drain(true), None), Weighing::Unknown(_)));
         assert!(matches!(weigh(&Request::Forget("bob".into()), Some(&mesh)), Weighing::Unknown(_)));
     }
 }

@@ -214,6 +214,9 @@ fn plan_lines(model: &Model, plan: &Plan, width: u16) -> Vec<Row> {
     if !plan.all_pairs {
         lines.push(Row::new().with(" only the pairs of this node were compared", theme.muted));
     }
+    for note in plan.notes.iter().flat_map(|note| wrapped(note, usize::from(width).saturating_sub(2))) {
+        lines.push(Row::new().with(format!(" {note}"), theme.muted));
+    }
     if plan.moved.is_empty() && plan.broken.is_empty() {
         lines.push(Row::new().with(" ✓ ", theme.ok).with("no path would move", theme.text));
     }
