@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::event::{EventKind, Severity};
 use super::super::ids::NodeId;
-use super::super::path::{Graph, Paths};
+use super::super::path::{Cause, Graph, Paths, Step};
 use super::super::time::Time;
 use super::super::timer::Timer;
 use super::Engine;
@@ -56,7 +56,7 @@ impl Engine {
         if before != self.paths {
             self.dirty.plan = true;
             if !self.leaving {
-                self.tell_path_changes(&before);
+                self.tell_path_changes(&graph, &before);
                 self.seek_direct(now);
             }
         }
@@ -76,13 +76,13 @@ impl Engine {
         self.dirty.plan = true;
     }
 
-    fn tell_path_changes(&mut self, before: &Paths) {
+    fn tell_path_changes(&mut self, old_graph: &Graph, before: &Paths) {
         let ids: BTreeSet<NodeId> = before.keys().chain(self.paths.keys()).copied().collect();
-        for id in ids {
-            let (old, new) = (before.get(&id).map(|r| r.next), self.paths.get(&id).map(|r| r.next));
-            if old == new {
-                continue;
-            }
+        let next = |paths: &Paths, id: &NodeId| paths.get(id).map(|route| route.next);
+        let moved: Vec<NodeId> = ids.into_iter().filter(|id| next(before, id) != next(&self.paths, id)).collect();
+        let step = Step::new(self.id, (old_graph, before), (&self.graph, &self.paths));
+        let causes: Vec<Option<Cause>> = moved.iter().map(|id| step.cause(id)).collect();
+        for (id, cause) in moved.into_iter().zip(causes) {
             self.count("path_changes");
             let name = self.name_of(&id);
             let say = |next: Option<NodeId>| match next {
@@ -90,8 +90,23 @@ impl Engine {
                 Some(next) if next == id => "direct".to_owned(),
                 Some(next) => format!("through {}", self.name_of(&next)),
             };
-            let text = format!("{name}: {} (was {}), shortest path of the link-state database", say(new), say(old));
+            let (old, new) = (say(next(before, &id)), say(next(&self.paths, &id)));
+            let because = cause.map_or_else(|| "another path is shorter now".to_owned(), |cause| self.told(cause));
+            let text = format!("{name}: {new} (was {old}), since {because}");
             self.event(Severity::Info, EventKind::Path, &name, text);
+        }
+    }
+
+    fn told(&self, cause: Cause) -> String {
+        let link = |a: &NodeId, b: &NodeId| format!("the link {} - {}", self.name_of(a), self.name_of(b));
+        match cause {
+            Cause::Gone(id) => format!("{} is gone", self.name_of(&id)),
+            Cause::Came(id) => format!("{} is here", self.name_of(&id)),
+            Cause::NoGateway(id) => format!("{} forwards no longer", self.name_of(&id)),
+            Cause::Gateway(id) => format!("{} forwards now", self.name_of(&id)),
+            Cause::Lost(a, b) => format!("{} is gone", link(&a, &b)),
+            Cause::New(a, b) => format!("{} is there", link(&a, &b)),
+            Cause::Cost(a, b, was, is) => format!("{} costs {is}, not {was}", link(&a, &b)),
         }
     }
 }

@@ -6,16 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::ids::NodeId;
 use super::super::io::CommandError;
-use super::super::path::{Graph, Paths};
 use super::super::view::{Forecast, GatewayLoad, Move, WhatIf};
 use super::Engine;
 use super::origin::DRAINED_COST;
 
 /// In a mesh of more nodes only this node's own routes are compared: the pairs grow with the square.
 const ALL_PAIRS: usize = 100;
-
-/// The paths of every node that is looked at.
-type Tables = BTreeMap<NodeId, Paths>;
 
 impl Engine {
     /// The routes that would move, the pairs that would break, and what each gateway would carry, if all of `changes`
@@ -55,12 +51,7 @@ impl Engine {
         let all = self.graph.ids().len() <= ALL_PAIRS;
         let ends: Vec<NodeId> = self.graph.ids().iter().copied().filter(|id| !gone.contains(id)).collect();
         let starts: Vec<NodeId> = ends.iter().copied().filter(|id| all || *id == self.id()).collect();
-        // Only gateways forward: no other node's table is asked on the way.
         let forwarding: BTreeSet<NodeId> = self.graph.gateways().chain(graph.gateways()).collect();
-        let asked = |id: &&NodeId| starts.contains(id) || forwarding.contains(id);
-        let tables =
-            |graph: &Graph| -> Tables { graph.ids().iter().filter(asked).map(|id| (*id, graph.paths(id))).collect() };
-        let (before, after) = (tables(&self.graph), tables(&graph));
         let mut forecast =
             Forecast { moved: Vec::new(), broken: Vec::new(), gateways: Vec::new(), all_pairs: all, notes };
         let mut load: BTreeMap<NodeId, (u64, u64)> =
@@ -68,6 +59,7 @@ impl Engine {
         for from in &starts {
             // Both directions of a pair take the same way; people find a pair by the name that comes first.
             let name = self.name_of(from);
+            let (before, after) = (self.graph.paths(from), graph.paths(from));
             let counts = |to: &&NodeId| *to != from && (!all || name < self.name_of(to));
             for to in ends.iter().filter(counts) {
                 let other = if *from == self.id() { *to } else { *from };
@@ -75,7 +67,7 @@ impl Engine {
                 if mine && self.neighbours.get(&other).is_some_and(|neighbour| neighbour.direct.is_active()) {
                     continue;
                 }
-                let (old, new) = (walk(&before, *from, *to), walk(&after, *from, *to));
+                let (old, new) = (self.graph.way(&before, from, to), graph.way(&after, from, to));
                 for gateway in old.iter().flatten().filter(|id| *id != to) {
                     load.entry(*gateway).and_modify(|load| load.0 += 1);
                 }
@@ -112,18 +104,4 @@ impl Engine {
     fn names_between(&self, way: &[NodeId]) -> Vec<String> {
         way.iter().take(way.len().saturating_sub(1)).map(|id| self.name_of(id)).collect()
     }
-}
-
-/// The nodes after the first one on the way that the tables make; `None` where they make none.
-fn walk(tables: &Tables, from: NodeId, to: NodeId) -> Option<Vec<NodeId>> {
-    let mut way = Vec::new();
-    let mut at = from;
-    while at != to {
-        at = tables.get(&at)?.get(&to)?.next;
-        way.push(at);
-        if way.len() > tables.len() {
-            return None;
-        }
-    }
-    Some(way)
 }

@@ -123,6 +123,31 @@ impl Graph {
         paths
     }
 
+    /// The nodes after `source` on the shortest way to `to`; `None` where there is none. `paths` are those of `source`.
+    pub fn way(&self, paths: &Paths, source: &NodeId, to: &NodeId) -> Option<Vec<NodeId>> {
+        let mut way = Vec::new();
+        let mut at = *to;
+        while at != *source {
+            let distance = paths.get(&at)?.distance;
+            // Sums are unique, so exactly one neighbour completes the distance.
+            let completes = |before: &NodeId| {
+                let walked = if before == source { Some(0) } else { paths.get(before).map(|route| route.distance) };
+                let forwards = before == source || self.is_gateway(before);
+                forwards && walked.zip(self.weight(before, &at)).is_some_and(|(walked, edge)| walked + edge == distance)
+            };
+            way.push(at);
+            let before = self.neighbours(&at).find(completes)?;
+            at = before;
+        }
+        way.reverse();
+        Some(way)
+    }
+
+    /// Whether a node forwards.
+    pub fn is_gateway(&self, id: &NodeId) -> bool {
+        self.ids.binary_search(id).is_ok_and(|at| self.gateway[at])
+    }
+
     /// The graph without one node's edges.
     pub fn without(&self, id: &NodeId) -> Self {
         let gone = self.ids.binary_search(id).ok();
@@ -191,10 +216,15 @@ impl Graph {
 
     /// The cost of the edge between two nodes, if it counts.
     pub fn edge(&self, a: &NodeId, b: &NodeId) -> Option<u64> {
+        u64::try_from(self.weight(a, b)? >> COST_SHIFT).ok()
+    }
+
+    /// The weight of the edge between two nodes, if it counts.
+    fn weight(&self, a: &NodeId, b: &NodeId) -> Option<u128> {
         let (a, b) = (self.ids.binary_search(a).ok()?, self.ids.binary_search(b).ok()?);
         let (a, b) = (a.min(b), a.max(b));
         let at = self.edges.binary_search_by_key(&(a, b), |(x, y, _)| (*x, *y)).ok()?;
-        u64::try_from(self.edges[at].2 >> COST_SHIFT).ok()
+        Some(self.edges[at].2)
     }
 
     /// The neighbours of a node in the graph.

@@ -8,14 +8,16 @@
 //!   path between two nodes is *unique*, hence the same in both directions and on every node;
 //! * the path is a pure function of the effective LSDB. Hysteresis lives in the adverts (`link/`), never here.
 //!
-//! While nodes move from one path to the next, `crossing` keeps each packet on the path on which it set out.
+//! `explain` tells why a path is as it is, `change` why it moved. While nodes move from one path to the next, `crossing` keeps each packet on the path on which it set out.
 
+mod change;
 mod crossing;
 mod explain;
 mod graph;
 #[cfg(test)]
 mod tests;
 
+pub use change::{Cause, Step};
 pub use crossing::Crossings;
 pub use explain::{Explanation, Other, Verdict, explain};
 pub use graph::{ALGORITHM, Graph, Paths, Route};

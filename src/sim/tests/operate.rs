@@ -77,6 +77,33 @@ fn a_drained_gateway_loses_its_traffic_and_not_one_packet() {
     assert!(world.violations().is_empty(), "{:?}", world.violations());
 }
 
+/// What l1's journal says of its paths to l2, from a time on.
+fn told_of_l2(world: &World, since: Time) -> Vec<String> {
+    let of = |text: &str| text.contains("l2: ").then(|| text[text.rfind("l2: ").unwrap_or(0)..].to_owned());
+    world.journal().filter(|line| line.at > since && line.node == "l1").filter_map(|line| of(&line.text)).collect()
+}
+
+#[test]
+fn a_path_change_is_told_with_its_cause() {
+    let mut world = mesh();
+    let since = world.now();
+    command(&mut world, "g1", Command::GatewayCost { cost: Some(5_000) });
+    world.run_until(world.now() + Duration::from_secs(10));
+    assert_eq!(
+        told_of_l2(&world, since),
+        ["l2: through g2 (was through g1), since the link l1 - g1 costs 5000, not 100"]
+    );
+    let (since, g2) = (world.now(), number(&world, "g2"));
+    world.kill(g2);
+    world.run_until(world.now() + Duration::from_secs(15));
+    assert_eq!(told_of_l2(&world, since), ["l2: through g1 (was through g2), since the link l1 - g2 is gone"]);
+    let (since, l2) = (world.now(), number(&world, "l2"));
+    world.command(l2, Command::Leave).expect("taken");
+    world.run_until(world.now() + Duration::from_secs(5));
+    let last = told_of_l2(&world, since).pop();
+    assert_eq!(last.as_deref(), Some("l2: unreachable (was through g1), since l2 is gone"));
+}
+
 #[test]
 fn the_last_gateway_carries_on_though_it_is_drained() {
     let mut world = mesh();
