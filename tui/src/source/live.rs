@@ -177,7 +177,7 @@ fn carry_out(client: &Client, request: &Request) -> Result<Outcome, Error> {
         Request::Forget(name) => client.forget(name).map(done),
         Request::Reload(reload) => client.reload(reload).map(Outcome::Reload),
         Request::Confirm => client.confirm().map(done),
-        Request::LogLevel(level) => client.log_level(*level).map(done),
+        Request::LogLevel(level) => client.log_level(*level).map(|_| Outcome::Done),
     }
 }
 
