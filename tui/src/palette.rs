@@ -129,7 +129,10 @@ fn whys(model: &Model, typed: &str) -> Vec<Suggestion> {
 fn ranked(all: impl Iterator<Item = Suggestion>, typed: &str, key: impl Fn(&str) -> &str) -> Vec<Suggestion> {
     let mut found: Vec<(i32, Suggestion)> =
         all.filter_map(|suggestion| Some((score(key(&suggestion.text), typed)?, suggestion))).collect();
-    found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    // With nothing typed all are equal, and stand as the table has them.
+    if !typed.is_empty() {
+        found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    }
     found.into_iter().map(|(_, suggestion)| suggestion).collect()
 }
 

@@ -44,8 +44,8 @@ const fn column(what: Field, least: u16, most: u16, rank: u8) -> Column<Field> {
 /// The columns from left to right.
 pub const COLUMNS: [Column<Field>; 12] = [
     column(Field::State, 1, 1, 11),
-    column(Field::Name, 9, 24, 12),
-    column(Field::Path, 12, 20, 10),
+    column(Field::Name, 11, 24, 12),
+    column(Field::Path, 13, 20, 10),
     column(Field::Rtt, 7, 7, 9),
     column(Field::Loss, 5, 5, 7),
     column(Field::Spark, 10, 32, 5),
@@ -204,7 +204,7 @@ mod tests {
     fn narrow_terminals_keep_name_path_and_round_trip_longest() {
         let kept = |width| columns(&COLUMNS, width).into_iter().map(|(field, _)| field).collect::<Vec<_>>();
         assert_eq!(kept(20), [Field::State, Field::Name]);
-        assert_eq!(kept(40), [Field::State, Field::Name, Field::Path, Field::Rtt, Field::Loss]);
+        assert_eq!(kept(40), [Field::State, Field::Name, Field::Path, Field::Rtt]);
         assert!(!kept(100).contains(&Field::Endpoint));
         assert_eq!(kept(200).len(), 12);
     }

@@ -97,7 +97,15 @@ fn shown(character: char) -> Shown {
 
 /// Cells that `text` takes on a terminal.
 pub fn width(text: &str) -> usize {
+    if is_simple(text) {
+        return text.len();
+    }
     plain(text).graphemes(true).map(cells_of).sum()
+}
+
+/// Whether each byte is one cell: nearly all that a frame draws, and not worth looking for characters in it.
+fn is_simple(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 fn cells_of(grapheme: &str) -> usize {
@@ -119,6 +127,9 @@ pub fn fit_right(text: &str, cells: usize) -> String {
 
 /// `text`, cut if it takes more than `cells` cells, and the cells it takes then.
 fn cut(text: &str, cells: usize) -> (String, usize) {
+    if is_simple(text) && text.len() <= cells {
+        return (text.to_owned(), text.len());
+    }
     let text = plain(text);
     let mut taken = 0;
     let mut kept = 0; // bytes that leave a cell for the ellipsis

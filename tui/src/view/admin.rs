@@ -222,14 +222,14 @@ fn plan_lines(model: &Model, plan: &Plan, width: u16) -> Vec<Row> {
     }
     if !plan.broken.is_empty() {
         let glyph = model.look.glyphs.path(wgnet_api::PathKind::Unreachable);
-        let count = plan.broken.len();
-        lines.push(Row::new().with(format!(" {glyph} {count} pairs would lose each other"), theme.bad));
+        let told = format!(" {glyph} {} would lose each other", pairs(plan.broken.len()));
+        lines.push(Row::new().with(told, theme.bad));
         for pair in plan.broken.iter().take(MOST_PAIRS) {
             lines.push(Row::new().with(format!("     {} – {}", name(&pair.from), name(&pair.to)), theme.text));
         }
     }
     if !plan.moved.is_empty() {
-        lines.push(Row::new().with(format!(" {} pairs would move", plan.moved.len()), theme.warn));
+        lines.push(Row::new().with(format!(" {} would move", pairs(plan.moved.len())), theme.warn));
         for moved in plan.moved.iter().take(MOST_PAIRS) {
             let pair = format!("     {} – {}  ", name(&moved.from), name(&moved.to));
             lines.push(
@@ -256,6 +256,10 @@ fn plan_lines(model: &Model, plan: &Plan, width: u16) -> Vec<Row> {
         );
     }
     lines
+}
+
+fn pairs(count: usize) -> String {
+    if count == 1 { "1 pair".to_owned() } else { format!("{count} pairs") }
 }
 
 fn reload_lines(model: &Model, reload: &Reload, width: u16) -> Vec<Row> {

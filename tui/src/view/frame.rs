@@ -8,7 +8,7 @@ use super::paint::Row;
 use crate::glyph::Link;
 use crate::keys::Binding;
 use crate::layout::{self, Frame};
-use crate::model::{Connection, Model, Overlay};
+use crate::model::{Connection, Model, Overlay, Screen};
 use crate::{moment, text};
 
 /// Draws header, tabs, rule and footer.
@@ -153,7 +153,30 @@ fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
         let style = if notice.severity == Severity::Info { theme.highlight } else { theme.severity(notice.severity) };
         return Row::new().with(format!(" {}", notice.text), style).draw(buffer, area, 0);
     }
-    keys(model, area.width).draw(buffer, area, 0);
+    match typing_keys(model) {
+        [] => keys(model, area.width).draw(buffer, area, 0),
+        pairs => {
+            let mut row = Row::new().with(" ", theme.text);
+            for (key, what) in pairs {
+                row.push(*key, theme.accent);
+                row.push(format!(" {what}  "), theme.muted);
+            }
+            row.draw(buffer, area, 0);
+        }
+    }
+}
+
+/// While something is typed or read, letters are no keys: what ends it.
+fn typing_keys(model: &Model) -> &'static [(&'static str, &'static str)] {
+    match &model.overlay {
+        Some(Overlay::Help(_)) => &[("esc", "closes"), ("↑ ↓", "scroll")],
+        Some(Overlay::Palette(..)) => &[("esc", "closes"), ("enter", "runs"), ("tab", "completes"), ("↑ ↓", "choose")],
+        Some(Overlay::Filter(..)) => &[],
+        None if model.screen == Screen::Admin && model.pages.is_empty() && model.admin.is_typing() => {
+            &[("esc", "goes back"), ("enter", "goes on"), ("tab", "completes")]
+        }
+        None => &[],
+    }
 }
 
 /// Keys of a lower priority say nothing without their words.
