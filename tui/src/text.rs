@@ -26,7 +26,7 @@ const MARKS: usize = 3;
 /// `text` with nothing in it that acts on a terminal or hides: control characters show as their pictures (`␛`), marks
 /// that reorder or break lines as `�`, invisible ones are left out, and combining marks always have a base.
 pub fn plain(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_simple(text) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

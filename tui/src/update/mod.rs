@@ -71,8 +71,7 @@ fn stream(model: &mut Model, event: Event, effects: &mut Vec<Effect>) {
     let before = pages::open_way(model);
     // A recording that is wound back begins anew: what came later is not known yet.
     if let (Event::Snapshot(snapshot), Some(_)) = (&event, model.playing)
-        && model.data.shown().is_some_and(|shown| snapshot.time_ms < shown.time_ms)
-        && !model.data.is_held()
+        && model.data.live().is_some_and(|live| snapshot.time_ms < live.time_ms)
     {
         model.data.forget();
     }

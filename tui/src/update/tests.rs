@@ -265,6 +265,18 @@ fn a_replay_is_steered() {
 }
 
 #[test]
+fn a_recording_that_is_wound_back_forgets_what_came_later() {
+    let mut model = model();
+    update(&mut model, Message::Playing(Playing { at_ms: 0, length_ms: 90_000, speed: 1.0, paused: false }), 0);
+    go_on(&mut model, 30);
+    press(&mut model, "f");
+    update(&mut model, Message::Stream(Event::Snapshot(Box::new(fixture::snapshot(8)))), 31_000);
+    assert!(!model.data.is_held());
+    assert_eq!(model.time_ms(), fixture::TIME_MS);
+    assert_eq!(model.data.journal().count(), 0, "the source tells it again");
+}
+
+#[test]
 fn the_palette_runs_what_is_typed() {
     let mut model = model();
     press(&mut model, ":goto jou<enter>");

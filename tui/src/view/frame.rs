@@ -32,7 +32,8 @@ pub(super) fn draw(model: &Model, frame: &Frame, buffer: &mut Buffer) {
 fn state(model: &Model) -> (Link, String) {
     if let Some((number, count)) = model.data.held_place() {
         let seconds = model.data.behind_s(model.now_ms);
-        return (Link::Frozen, format!("held {} ago ({number}/{count})", text::age(seconds)));
+        let at = if model.size.0 >= 100 { format!(" at {}", moment::of_day(model.time_ms())) } else { String::new() };
+        return (Link::Frozen, format!("held{at} {} ago ({number}/{count})", text::age(seconds)));
     }
     match (&model.connection, model.playing) {
         (Connection::Connecting, _) => (Link::Lost, "connecting".to_owned()),
@@ -47,7 +48,8 @@ fn state(model: &Model) -> (Link, String) {
         (_, Some(playing)) => {
             let (at, length) = (moment::elapsed(playing.at_ms), moment::elapsed(playing.length_ms));
             let how = if playing.paused { "paused".to_owned() } else { format!("{}x", playing.speed) };
-            (if playing.paused { Link::Frozen } else { Link::Replay }, format!("replay {how} {at}/{length}"))
+            let gone = if matches!(model.connection, Connection::Lost { .. }) { ", daemon gone" } else { "" };
+            (if playing.paused { Link::Frozen } else { Link::Replay }, format!("replay {how} {at}/{length}{gone}"))
         }
         (Connection::Live, None) => (Link::Live, "live".to_owned()),
     }

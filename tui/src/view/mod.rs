@@ -47,7 +47,7 @@ pub fn view(model: &Model, area: Rect, buffer: &mut Buffer) {
     } else {
         body(model, frame.body, buffer);
         // What is not told any more looks like that.
-        if matches!(model.connection, Connection::Lost { .. }) && model.playing.is_none() {
+        if matches!(model.connection, Connection::Lost { .. }) {
             buffer.set_style(frame.body, model.look.theme.muted);
         }
     }

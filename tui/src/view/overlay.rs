@@ -7,6 +7,7 @@ use tui_input::Input;
 
 use super::frame::text_of_key;
 use super::paint::{Row, centred, rows, section, window};
+use crate::filter;
 use crate::keys::{Context, Keymap};
 use crate::layout;
 use crate::model::{Model, Overlay};
@@ -81,6 +82,17 @@ fn help_lines(model: &Model, width: u16) -> Vec<Row> {
         let note = if here.contains(&context) { "" } else { "(not here)" };
         lines.push(section(theme, context.name(), note, width.saturating_sub(2)));
         lines.extend(help_of(&model.keymap, context, width, theme));
+    }
+    lines.push(Row::new());
+    lines.push(section(
+        theme,
+        "filters",
+        "words and comparisons, all must fit; ! before one turns it around",
+        width.saturating_sub(2),
+    ));
+    for (key, meaning) in filter::KEYS {
+        let row = Row::new().with(format!("  {} ", text::fit(key, KEYS.min(usize::from(width) / 3))), theme.accent);
+        lines.push(row.with(*meaning, theme.text));
     }
     lines
 }

@@ -106,7 +106,13 @@ fn reach(model: &Model, shown: &Snapshot, width: u16) -> Vec<Row> {
     let cells = usize::from(width).saturating_sub(2).min(72);
     let mut bar = Row::new().with(" ", theme.text);
     for (path, cells) in shares(&kinds, cells) {
-        bar.push(glyphs.bar(1.0).repeat(cells), theme.path(path));
+        // Each kind has its own filling, so that it is told without colour, too.
+        let filling = match path {
+            PathKind::Direct => "█",
+            PathKind::Gateway => "▓",
+            PathKind::Unreachable => "░",
+        };
+        bar.push(filling.repeat(cells), theme.path(path));
     }
     if peers.is_empty() {
         bar.push("no other node is known yet", theme.muted);

@@ -111,7 +111,7 @@ fn peer_row(model: &Model, peer: &Peer, widths: &[(Field, u16)], line: Rect, buf
             let until = model.time_ms();
             let samples = model.data.history(peer).map(|history| history.recent(until, usize::from(at.width)));
             let (theme, glyphs) = (&model.look.theme, model.look.glyphs);
-            if let Some(samples) = samples.filter(|_| peer.path == PathKind::Direct) {
+            if let Some(samples) = samples.filter(|_| peer.probes.is_some()) {
                 RttSpark { samples: &samples, theme, glyphs }.render(at, buffer);
             }
         } else {
