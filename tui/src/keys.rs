@@ -81,6 +81,8 @@ pub enum Action {
     Mouse,
     /// Write the screen as SVG.
     Export,
+    /// Write what is known at this moment as JSON.
+    ExportJson,
     /// Edit the filter.
     Filter,
     /// Sort by the next column.
@@ -179,6 +181,7 @@ pub const TABLE: &[Binding] = &[
     key(Context::Global, &["t"], Action::Theme, "theme", "theme", "The next theme: dark, light, colour-blind, mono.", 12),
     key(Context::Global, &["m"], Action::Mouse, "mouse", "mouse", "Take the mouse for rows and tabs, or leave it to the terminal, which can select text then.", 10),
     key(Context::Global, &["e"], Action::Export, "export", "export", "Write this screen as an SVG file into the working directory.", 8),
+    key(Context::Global, &["E"], Action::ExportJson, "export-json", "JSON", "Write what is known at this moment as a JSON file into the working directory.", 0),
 
     key(Context::Peers, &["/"], Action::Filter, "filter", "filter", "Show only some: `path:gateway rtt>50 loss>1 name`.", 80),
     key(Context::Peers, &["s"], Action::Sort, "sort", "sort", "Sort by the next column.", 75),

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use wgnet_api::{Event, Severity};
 
+use crate::export::json;
 use crate::keys::Action;
 use crate::message::{Answer, Control, Effect, Message, Outcome, Refused, Request};
 use crate::model::{Connection, Explained, Look, Model, Overlay, Page, Screen};
@@ -135,8 +136,14 @@ fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Mouse => take_mouse(model, effects),
         Action::Export => {
             let screen = model.screen.title().to_lowercase();
-            let name = format!("wgnet-{screen}-{}.svg", model.time_ms() / 1_000);
-            effects.push(Effect::SaveScreen { path: PathBuf::from(name) });
+            effects.push(Effect::SaveScreen { path: file(model, &screen, "svg") });
+        }
+        Action::ExportJson => {
+            let journal: Vec<_> = model.data.journal().cloned().collect();
+            if let Some(shown) = model.data.shown() {
+                let text = json::json(shown, &journal);
+                effects.push(Effect::Save { path: file(model, "moment", "json"), text });
+            }
         }
         Action::Filter => input::edit_filter(model),
         Action::Sort => model.peers.sort = model.peers.sort.step(1),
@@ -165,6 +172,11 @@ fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             None => screens::act(model, action, effects),
         },
     }
+}
+
+/// A file in the working directory, named after the moment that is shown.
+fn file(model: &Model, what: &str, kind: &str) -> PathBuf {
+    PathBuf::from(format!("wgnet-{what}-{}.{kind}", model.time_ms() / 1_000))
 }
 
 /// Shows a screen; what was open on the other one is closed.

@@ -277,6 +277,15 @@ fn a_recording_that_is_wound_back_forgets_what_came_later() {
 }
 
 #[test]
+fn what_is_exported_shows_pseudonyms_where_they_are_shown() {
+    let mut model = model();
+    let effects = press(&mut model, "pE");
+    let [Effect::Save { path, text }] = effects.as_slice() else { panic!("a file: {effects:?}") };
+    assert_eq!(path.to_str(), Some("wgnet-moment-1767323045.json"));
+    assert!(!text.contains("heidi") && !text.contains("10.1.0"), "neither names nor addresses");
+}
+
+#[test]
 fn the_palette_runs_what_is_typed() {
     let mut model = model();
     press(&mut model, ":goto jou<enter>");

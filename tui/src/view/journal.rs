@@ -82,5 +82,7 @@ pub(super) fn row(model: &Model, entry: &JournalEntry, width: u16, absolute: boo
     } else {
         row.push(format!("{} ", entry.subject), theme.accent);
     }
-    row.with(entry.text.clone(), theme.text)
+    // The subject stands before the text already.
+    let text = entry.text.strip_prefix(&entry.subject).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&entry.text);
+    row.with(text, theme.text)
 }
