@@ -21,6 +21,7 @@ use super::signatures::Signatures;
 use super::traffic::{Ping, Pings};
 use super::tunnel::{Act, Message, Packet, Payload, TTL, bare_size};
 use crate::mesh::engine::Engine;
+use crate::mesh::event::Event;
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{Destination, Output, Via};
 use crate::mesh::time::Time;
@@ -63,6 +64,8 @@ pub struct World {
     signatures: Arc<Signatures>,
     at_this_moment: u32,
     acts: Vec<Act>,
+    listened: Option<usize>,
+    heard: Vec<(Time, Event)>,
 }
 
 /// Something that will happen. The number beside a machine's is that of its start: it is void after another one.
@@ -134,7 +137,19 @@ impl World {
             signatures: Arc::default(),
             at_this_moment: 0,
             acts: Vec::new(),
+            listened: None,
+            heard: Vec::new(),
         }
+    }
+
+    /// Keeps the events of a node from now on, as its daemon's journal would, for [`Self::heard`].
+    pub fn listen_to(&mut self, node: usize) {
+        self.listened = Some(node);
+    }
+
+    /// The events of the node that is listened to, since this was asked last.
+    pub fn heard(&mut self) -> Vec<(Time, Event)> {
+        std::mem::take(&mut self.heard)
     }
 
     /// The virtual time.
@@ -502,6 +517,9 @@ impl World {
                     self.watch.check_event(self.now, &machine.name, &event);
                     let text = format!("{:?} {}: {}", event.kind, event.subject, event.text);
                     self.journal.write(self.now, &machine.name, text);
+                    if self.listened == Some(node) {
+                        self.heard.push((self.now, event));
+                    }
                 }
                 Output::Left => {
                     self.journal.write(self.now, &machine.name, "has left".to_owned());
