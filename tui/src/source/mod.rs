@@ -1,5 +1,6 @@
 //! Where what is shown comes from: a running daemon, or a recording of one.
 
+pub mod demo;
 pub mod live;
 pub mod player;
 pub mod replay;
