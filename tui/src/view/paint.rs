@@ -96,12 +96,13 @@ pub(crate) fn wrapped(content: &str, cells: usize) -> Vec<String> {
     lines
 }
 
-/// The last values as bars, the highest as a whole one; nothing where nothing is known yet.
+/// The last values as bars, the highest just below a whole one, so that curves in two rows stay apart; nothing where
+/// nothing is known yet.
 pub(crate) fn bars(values: &[f64], cells: usize, glyphs: Glyphs) -> String {
     let shown = &values[values.len().saturating_sub(cells)..];
     let most = shown.iter().copied().fold(1.0, f64::max);
     let mut out = " ".repeat(cells - shown.len());
-    out.extend(shown.iter().map(|value| glyphs.bar(value / most)));
+    out.extend(shown.iter().map(|value| glyphs.bar(value / most * 0.85)));
     out
 }
 
