@@ -55,6 +55,24 @@ Examples:
     Genkey,
     /// Show the running node: its peers, the path to each, and what is wrong.
     Status(StatusArgs),
+    /// Show the dashboard: peers, paths and why, live in the terminal.
+    ///
+    /// Attaches to the running node, as often as you like; `?` shows the keys. Needs no daemon with --demo or --replay.
+    #[cfg(feature = "tui")]
+    #[command(after_help = "\
+Examples:
+  wgnet tui                                       attach to the running node
+  wgnet tui --demo                                a recorded mesh of sixty nodes
+  wgnet tui --once --screen peers                 print one screen
+  wgnet tui --export svg --size 120x40 > wgnet.svg
+  wgnet tui --record monday.jsonl                 keep what is seen
+  wgnet tui --replay monday.jsonl                 and look at it again")]
+    Tui(TuiArgs),
+    /// Write a report for others to look at: status, paths, mesh and journal, with pseudonyms and without secrets.
+    #[command(after_help = "\
+Example:
+  wgnet diag -o report.txt")]
+    Diag(DiagArgs),
     /// Show what happened: links, paths, refusals, each with its cause.
     #[command(after_help = "\
 Examples:
@@ -243,6 +261,75 @@ pub struct StatusArgs {
     /// Print JSON for scripts.
     #[arg(long)]
     pub json: bool,
+    /// The daemon to ask.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// `wgnet tui`.
+#[cfg(feature = "tui")]
+#[derive(Clone, Debug, Args)]
+pub struct TuiArgs {
+    /// The screen to begin with.
+    #[arg(long, value_name = "SCREEN", value_parser = ["overview", "peers", "routes", "map", "matrix", "journal", "admin"])]
+    pub screen: Option<String>,
+    /// Colours [default: those of the configuration file, else dark].
+    #[arg(long, value_name = "THEME", value_parser = wgnet_tui::theme::NAMES)]
+    pub theme: Option<String>,
+    /// Show pseudonyms in place of names, addresses and keys.
+    #[arg(long)]
+    pub privacy: bool,
+    /// Keep what the daemon tells in this file, too.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["replay", "demo", "once", "export"])]
+    pub record: Option<PathBuf>,
+    /// Look at a recording instead of a daemon.
+    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    pub replay: Option<PathBuf>,
+    /// Look at a recorded mesh of sixty nodes that comes with wgnet.
+    #[arg(long)]
+    pub demo: bool,
+    /// Print one screen and end.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one screen as a picture (svg), or what it shows (json), and end.
+    #[arg(long, value_name = "FORMAT")]
+    pub export: Option<Export>,
+    /// Columns and rows of the screen that is printed [default: those of the terminal, else 80x24].
+    #[arg(long, value_name = "COLUMNSxROWS", value_parser = screen_size)]
+    pub size: Option<(u16, u16)>,
+    /// With --once or --export of a recording: how long after its begin, such as 90s [default: its end].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub at: Option<std::time::Duration>,
+    /// The daemon to attach to.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+/// How a screen is printed.
+#[cfg(feature = "tui")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Export {
+    /// A picture.
+    Svg,
+    /// The moment and the journal.
+    Json,
+}
+
+/// `120x40`, at most what a dashboard has ever been seen on.
+#[cfg(feature = "tui")]
+fn screen_size(text: &str) -> Result<(u16, u16), String> {
+    let sizes = text.split_once('x').and_then(|(columns, rows)| Some((columns.parse().ok()?, rows.parse().ok()?)));
+    sizes
+        .filter(|(columns, rows)| (1..=1_000).contains(columns) && (1..=1_000).contains(rows))
+        .ok_or_else(|| "write columns and rows, such as 120x40".to_owned())
+}
+
+/// `wgnet diag`.
+#[derive(Clone, Debug, Args)]
+pub struct DiagArgs {
+    /// A new file for the report [default: print it].
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// The daemon to ask.
     #[command(flatten)]
     pub daemon: SocketArgs,

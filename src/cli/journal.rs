@@ -38,7 +38,7 @@ fn text(entry: &JournalEntry, json: bool) -> String {
 }
 
 /// `2026-11-20T17:40:12.345Z warning link beta: the link to beta is down: its echoes stopped`
-fn line(entry: &JournalEntry) -> String {
+pub(super) fn line(entry: &JournalEntry) -> String {
     let time = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(entry.time_ms));
     let severity = match entry.severity {
         Severity::Info => "info   ",

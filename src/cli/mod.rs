@@ -15,6 +15,7 @@ pub mod args;
 mod check;
 pub mod command;
 mod completions;
+mod diag;
 mod genkey;
 mod given;
 mod journal;
@@ -24,6 +25,8 @@ mod reload;
 mod run;
 pub mod status;
 pub mod terminal;
+#[cfg(feature = "tui")]
+mod tui;
 mod why;
 
 use std::process::ExitCode;
@@ -61,6 +64,9 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Check(_) => ExitCode::FAILURE,
         Command::Genkey => genkey::run(),
         Command::Status(args) => status::run(args),
+        #[cfg(feature = "tui")]
+        Command::Tui(args) => tui::run(args),
+        Command::Diag(args) => diag::run(args),
         Command::Journal(args) => journal::run(args),
         Command::Why(args) => why::run(args),
         Command::Plan(args) => plan::run(args),

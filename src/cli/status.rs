@@ -37,7 +37,7 @@ fn is_degraded(status: &Status) -> bool {
     status.health.iter().any(|line| line.severity >= Severity::Warning)
 }
 
-fn text(status: &Status) -> String {
+pub(super) fn text(status: &Status) -> String {
     let node = &status.node;
     let role = if node.gateway { ", gateway" } else { "" };
     let mut text = format!(

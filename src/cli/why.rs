@@ -37,7 +37,7 @@ pub(super) fn run(args: &WhyArgs) -> ExitCode {
     ExitCode::from(u8::from(why.hops.is_empty()))
 }
 
-fn text(why: &Why) -> String {
+pub(super) fn text(why: &Why) -> String {
     let mut text = String::new();
     if let Some(missing) = &why.missing {
         let _ = writeln!(text, "{} does not reach {}: {}", why.from, why.to, missing.reason);

@@ -108,6 +108,11 @@ fn var(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
+/// Columns and rows of this process's terminal, if it has one.
+pub fn size() -> Option<(u16, u16)> {
+    terminal::size().ok()
+}
+
 /// How many colours this process's terminal has, by its environment.
 pub fn depth() -> Depth {
     let text = |name: &str| var(name).map(|value| value.to_string_lossy().into_owned());

@@ -207,6 +207,13 @@ fn back(model: &mut Model) {
     }
 }
 
+/// Shows pseudonyms from now on.
+pub fn hide(model: &mut Model) {
+    if !model.data.is_private() {
+        privacy(model);
+    }
+}
+
 fn privacy(model: &mut Model) {
     let is_private = !model.data.is_private();
     let chosen = model.chosen_node.take().map(|name| model.data.real_name(&name));
