@@ -39,6 +39,7 @@ pub mod process;
 pub mod random;
 pub mod router;
 pub mod scenario;
+pub mod screen;
 pub mod segment;
 pub mod slots;
 pub mod topology;
