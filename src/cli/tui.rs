@@ -12,6 +12,7 @@ use wgnet_api::{Item, JournalEntry, Recording, Snapshot};
 use wgnet_tui::depth::Depth;
 use wgnet_tui::export::{json, svg, text};
 use wgnet_tui::model::Screen;
+use wgnet_tui::source::demo;
 use wgnet_tui::terminal::{self, Options, Watch};
 use wgnet_tui::update::hide;
 use wgnet_tui::{once, theme};
@@ -19,8 +20,6 @@ use wgnet_tui::{once, theme};
 use super::args::{Export, TuiArgs};
 use super::terminal as output;
 
-/// A recorded mesh of sixty nodes: `examples/record_demo` makes it.
-const DEMO: &[u8] = include_bytes!("../../examples/demo.jsonl");
 /// Where the demonstration is looked at as a picture, unless `--at` says otherwise: one gateway has just died.
 const DEMO_AT_MS: u64 = 150_000;
 
@@ -70,8 +69,7 @@ fn watch(args: &TuiArgs) -> Result<Watch, Failure> {
         return Ok(Watch::Recording { place, recording });
     }
     if args.demo {
-        let recording = Recording::read(DEMO).map_err(|e| Failure::Other(format!("the demonstration: {e}")))?;
-        return Ok(Watch::Recording { place: "demo".to_owned(), recording });
+        return Ok(Watch::Recording { place: "demo".to_owned(), recording: demo::recording() });
     }
     Ok(Watch::Daemon(args.daemon.client()?))
 }
