@@ -32,6 +32,8 @@ mod find;
 mod http;
 mod journal;
 mod mesh;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod plan;
 mod recording;
 pub mod redact;
@@ -41,6 +43,11 @@ mod sse;
 mod status;
 mod stream;
 mod why;
+
+/// Version of the protocol: the first number rises when something is taken away or changes its meaning.
+pub const PROTOCOL_VERSION: &str = "1.0.0";
+/// The protocol's description, for generators of clients.
+pub const OPENAPI: &str = include_str!("../openapi.json");
 
 pub use client::{Address, Client, Closer, Error, Stream, Token};
 pub use command::{Done, Drain, Forget, GatewayCost, LinkCost, LogFilter, LogLevel, Probe, Refusal, SetLogLevel};

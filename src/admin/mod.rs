@@ -4,13 +4,15 @@
 //! [`socket`] binds it, 0600, and replaces one that a killed daemon left; [`server`] takes connections of root and of
 //! the daemon's own user, a few at a time and each for a few seconds; [`tcp`] asks for a token; [`routes`] turns a request into a [`Request`]
 //! for the daemon's loop and its answer into JSON; [`status`], [`mesh`], [`why`] and [`plan`] turn the
-//! engine's view, explanations and forecasts into what people see; [`stream`] follows what the loop publishes.
+//! engine's view, explanations and forecasts into what people see; [`stream`] follows what the loop publishes;
+//! [`metrics`] counts for Prometheus.
 //!
 //! The loop answers between two inputs of the engine, so that every answer is one moment's truth. A client that is
 //! slow, stuck or greedy costs the loop nothing: it only ever holds its own connection.
 
 pub mod log_level;
 pub mod mesh;
+pub mod metrics;
 mod patience;
 pub mod plan;
 mod refused;
@@ -44,6 +46,8 @@ pub enum Request {
     Snapshot(oneshot::Sender<wgnet_api::Snapshot>),
     /// All of that and what follows; the journal from a place on, or all that is kept.
     Subscribe(Option<wgnet_api::Place>, oneshot::Sender<stream::Subscription>),
+    /// What metrics are made of.
+    Metrics(oneshot::Sender<metrics::Figures>),
     /// The last events.
     Journal(oneshot::Sender<wgnet_api::Journal>),
     /// Why packets travel from one node (this one when it is not given) to another as they do.

@@ -6,18 +6,21 @@ use std::time::Duration;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRef, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use wgnet_api::{
-    Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogFilter, Mesh, Plan, PlanRequest, Probe, Reload,
+    Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogFilter, Mesh, OPENAPI, Plan, PlanRequest, Probe, Reload,
     ReloadRequest, SetLogLevel, Snapshot, Status, Why, WhyQuery,
 };
 
 use super::Request;
 use super::log_level::LogControl;
+use super::metrics::metrics;
 use super::refused::Refused;
 use super::stream::{slots, stream};
 use crate::config::COST_RANGE;
@@ -65,6 +68,8 @@ pub fn router(requests: Loop, log: LogControl) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/confirm", post(confirm))
         .route("/v1/log-level", post(log_level))
+        .route("/v1/openapi.json", get(openapi))
+        .route("/metrics", get(metrics))
         .fallback(no_such_route)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY))
@@ -181,8 +186,12 @@ async fn log_level(
     Ok(Json(LogFilter { filter: log.set(level) }))
 }
 
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI)
+}
+
 async fn no_such_route() -> Refused {
-    Refused::new(StatusCode::NOT_FOUND, "no such route", "the crate documentation of wgnet-api lists the routes")
+    Refused::new(StatusCode::NOT_FOUND, "no such route", "/v1/openapi.json lists the routes")
 }
 
 async fn other_method() -> Refused {
@@ -204,3 +213,6 @@ pub(super) async fn ask<A>(requests: &Loop, request: impl FnOnce(oneshot::Sender
         Err(_) => Err(busy()),
     }
 }
+
+#[cfg(test)]
+mod tests;

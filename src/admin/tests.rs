@@ -151,6 +151,14 @@ fn serve(lifetime: Duration) -> Served {
                 Request::Mesh(reply) => drop(reply.send(mesh::mesh(sample_mesh()))),
                 Request::Snapshot(reply) => drop(reply.send(sample_snapshot())),
                 Request::Subscribe(_, reply) => drop(reply),
+                Request::Metrics(reply) => {
+                    let figures = metrics::Figures {
+                        snapshot: sample_snapshot(),
+                        subscribers: 0,
+                        step_times: Default::default(),
+                    };
+                    drop(reply.send(figures));
+                }
                 Request::Journal(reply) => drop(reply.send(status::journal(events.entries()))),
                 Request::Why(_, to, reply) if to != "bob" => drop(reply.send(Err(CommandError::UnknownName(to)))),
                 Request::Why(from, to, reply) => {
@@ -209,7 +217,7 @@ fn sample_mesh() -> view::Mesh {
     view::Mesh { nodes: vec![node], links: vec![link] }
 }
 
-fn sample_snapshot() -> wgnet_api::Snapshot {
+pub(super) fn sample_snapshot() -> wgnet_api::Snapshot {
     wgnet_api::Snapshot {
         time_ms: 1_500,
         status: sample_status(),
@@ -333,7 +341,7 @@ async fn no_answer_holds_a_secret() {
     let served = serve(Duration::from_secs(5));
     use base64::Engine as _;
     let secrets = [base64::engine::general_purpose::STANDARD.encode(SECRET), "5a".repeat(32)];
-    for route in ["/v1/status", "/v1/journal"] {
+    for route in ["/v1/status", "/v1/mesh", "/v1/snapshot", "/v1/journal", "/metrics"] {
         let answer = raw(&served.path, &format!("GET {route} HTTP/1.1\r\nHost: wgnet\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(secrets.iter().all(|secret| !answer.contains(secret)), "{answer}");

@@ -22,6 +22,7 @@ use super::saver::{Saved, Saver};
 use super::signal::Signal;
 use super::store::Store;
 use super::underlay::{BATCH, Family, Received, Underlay};
+use crate::admin::metrics::{Figures, StepTimes};
 use crate::admin::{self, Request};
 use crate::config::Config;
 use crate::mesh::engine::Engine;
@@ -87,6 +88,7 @@ struct Loop<S> {
     unconfirmed: Option<Unconfirmed>,
     journal: Journal,
     publisher: Publisher,
+    step_times: StepTimes,
     health: Health,
     /// What the engine heard last.
     network: Option<LocalNetwork>,
@@ -117,7 +119,8 @@ pub(super) async fn run<S: System>(node: Node<S>, announce: impl FnOnce()) -> Re
     if this.node.rolled_back {
         this.rejected();
     }
-    this.drain().await;
+    let now = this.now();
+    this.drain(now).await;
     this.look_at_network().await;
     announce();
     while this.ended.is_none() {
@@ -135,6 +138,7 @@ impl<S: System> Loop<S> {
             reader: Reader::default(),
             journal: Journal::default(),
             publisher: Publisher::new(OsRng.next_u64()),
+            step_times: StepTimes::default(),
             health: Health::default(),
             network: None,
             report: TunnelReport::default(),
@@ -160,7 +164,7 @@ impl<S: System> Loop<S> {
         let now = self.now();
         if self.node.engine.next_timeout().is_some_and(|deadline| deadline <= now) {
             self.node.engine.handle_timeout(now);
-            self.drain().await;
+            self.drain(now).await;
         }
         if self.next_look <= now {
             self.look_at_tunnel().await;
@@ -217,7 +221,7 @@ impl<S: System> Loop<S> {
             Wake::Resolved(Resolved { host, addresses }) => {
                 let now = self.now();
                 self.node.engine.handle_resolved(now, &host, &addresses);
-                self.drain().await;
+                self.drain(now).await;
             }
             Wake::Network => self.look_at_network().await,
             Wake::Signal(Signal::Stop) => self.stop().await,
@@ -234,7 +238,7 @@ impl<S: System> Loop<S> {
                 Received::Useless => continue,
                 Received::Nothing => return,
             }
-            self.drain().await;
+            self.drain(now).await;
         }
         // A flood: let the admin server's and netlink's tasks have their turn, too.
         tokio::task::yield_now().await;
@@ -246,19 +250,19 @@ impl<S: System> Loop<S> {
             let Some(ControlDatagram { from, payload }) = next else { return };
             let now = self.now();
             self.node.engine.handle_datagram(now, Via::Tunnel(from), &payload);
-            self.drain().await;
+            self.drain(now).await;
             next = self.node.control.try_recv().ok();
         }
         if let Some(ControlDatagram { from, payload }) = next {
             let now = self.now();
             self.node.engine.handle_datagram(now, Via::Tunnel(from), &payload);
-            self.drain().await;
+            self.drain(now).await;
         }
         tokio::task::yield_now().await;
     }
 
-    /// Does everything the engine asks for, in its order.
-    async fn drain(&mut self) {
+    /// Does everything the engine asks for, in its order, after the input that it took at `began`.
+    async fn drain(&mut self, began: Time) {
         while let Some(output) = self.node.engine.poll_output() {
             match output {
                 Output::Send { to: Destination::Underlay(to), bytes } => self.node.underlay.send(to, &bytes),
@@ -274,6 +278,7 @@ impl<S: System> Loop<S> {
                 Output::Left => self.end(Ok(())),
             }
         }
+        self.step_times.took(self.now().since(began));
     }
 
     fn apply_tunnel(&mut self, desired: DesiredTunnel) {
@@ -328,7 +333,7 @@ impl<S: System> Loop<S> {
             self.reported = now;
             self.report.clone_from(&report);
             self.node.engine.handle_tunnel(now, report);
-            self.drain().await;
+            self.drain(now).await;
         }
         self.next_look = now + if waits { QUICK_REPORT } else { REPORT };
     }
@@ -340,7 +345,7 @@ impl<S: System> Loop<S> {
                 self.network = Some(network.clone());
                 let now = self.now();
                 self.node.engine.handle_network(now, network);
-                self.drain().await;
+                self.drain(now).await;
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("{error}"),
@@ -359,7 +364,7 @@ impl<S: System> Loop<S> {
         }
         let now = self.now();
         self.node.engine.handle_saved(now, saved.token, durable);
-        self.drain().await;
+        self.drain(now).await;
     }
 
     async fn answer(&mut self, request: Request) {
@@ -368,6 +373,10 @@ impl<S: System> Loop<S> {
             Request::Status(reply) => drop(reply.send(self.status())),
             Request::Mesh(reply) => drop(reply.send(admin::mesh::mesh(self.node.engine.mesh()))),
             Request::Snapshot(reply) => drop(reply.send(self.snapshot())),
+            Request::Metrics(reply) => {
+                let (snapshot, subscribers) = (self.snapshot(), self.publisher.watchers());
+                drop(reply.send(Figures { snapshot, subscribers, step_times: self.step_times.clone() }));
+            }
             Request::Subscribe(after, reply) => {
                 let now = self.now();
                 if self.publisher.is_stale(now) {
@@ -389,7 +398,7 @@ impl<S: System> Loop<S> {
             Request::Command(command, reply) => {
                 let now = self.now();
                 let outcome = self.node.engine.handle_command(now, command);
-                self.drain().await;
+                self.drain(now).await;
                 drop(reply.send(outcome));
             }
         }
@@ -443,7 +452,7 @@ impl<S: System> Loop<S> {
             tracing::warn!("cannot leave the mesh: {error}");
             self.end(Ok(()));
         }
-        self.drain().await;
+        self.drain(now).await;
     }
 
     /// The first end counts.

@@ -117,7 +117,7 @@ impl<S: System> Loop<S> {
 
     async fn act_on_config(&mut self, now: Time) {
         self.node.engine.handle_config(now, self.node.config.mesh.clone());
-        self.drain().await;
+        self.drain(now).await;
     }
 
     fn tell(&mut self, severity: Severity, text: String) {
