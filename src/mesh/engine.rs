@@ -5,6 +5,7 @@
 //! something it depends on changed.
 
 mod command;
+mod health;
 mod links;
 mod mesh;
 mod neighbour;

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::super::event::Severity;
 use super::super::ids::{NodeId, host_prefix};
-use super::super::path::{ALGORITHM, Paths, Route};
-use super::super::reach::told;
-use super::super::view::{HealthLine, NodeView, PathKind, View};
+use super::super::path::{Paths, Route};
+use super::super::view::{NodeView, PathKind, View};
 use super::Engine;
 
 impl Engine {
@@ -168,86 +166,5 @@ impl Engine {
             prefixes: Vec::new(),
             why: format!("a static peer of the file that has not answered at {}", peer.endpoint),
         })
-    }
-
-    fn health(&self) -> Vec<HealthLine> {
-        let mut lines = Vec::new();
-        let mut add = |severity, code, text: String, remedy: &str| {
-            lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
-        };
-        for conflict in &self.standing.conflicts {
-            let own = conflict.claimant == self.id;
-            let concerned = own || conflict.holder == Some(self.id) || self.standing.static_of(&self.id).is_some();
-            if !concerned {
-                continue;
-            }
-            let remedy = match (own, conflict.code) {
-                (_, "address-outside") => "give that node an address inside the subnet",
-                (_, "role-refused") => {
-                    "list it in the network file of every gateway, or take `gateway` from its node.yaml"
-                }
-                (true, _) => {
-                    "choose another name or address; if this machine was reinstalled, run `wgnet forget NAME` at a gateway"
-                }
-                (false, _) => {
-                    "if that node was reinstalled, run `wgnet forget NAME` at a gateway; else it must choose another"
-                }
-            };
-            let severity = if own { Severity::Error } else { Severity::Warning };
-            add(severity, conflict.code, conflict.text.clone(), remedy);
-        }
-        for (id, refused) in &self.refusals {
-            let name = self.name_of(id);
-            for refusal in refused {
-                let text = format!("{name} refuses this node: {}", told(*refusal));
-                add(
-                    Severity::Error,
-                    "refused",
-                    text,
-                    "use the network file of the others, and a name and address of its own",
-                );
-            }
-        }
-        let me_static = self.config.own_static().is_some();
-        let alone = self.config.static_peers.iter().all(|peer| self.config.own_static() == Some(peer));
-        if self.paths.is_empty() && !alone {
-            let severity = if me_static { Severity::Info } else { Severity::Error };
-            let text = "no other node is reachable".to_owned();
-            add(
-                severity,
-                "no-link",
-                text,
-                "check that a static peer runs and that UDP to its endPoint and adminPort passes",
-            );
-        }
-        for (index, peer) in self.config.static_peers.iter().enumerate() {
-            let silent = !self.standing.statics.contains_key(&index);
-            if silent {
-                let text = format!("the static peer {} at {} has not answered yet", peer.addresses[0], peer.endpoint);
-                add(Severity::Info, "static-silent", text, "start it, or take it out of the network file");
-            }
-        }
-        let own = self.lsdb.about(&self.id);
-        for (id, about) in self.lsdb.abouts().filter(|(id, about)| self.standing.admitted.contains(id) && !about.left) {
-            if own.is_some_and(|own| own.file != about.file) {
-                let text = format!("the network file of {} differs from this node's", self.name_of(&id));
-                add(Severity::Warning, "file-differs", text, "use the same network file on all nodes");
-            }
-            if about.algorithm != ALGORITHM {
-                let text =
-                    format!("{} computes paths by version {} of the algorithm", self.name_of(&id), about.algorithm);
-                add(Severity::Warning, "version-differs", text, "run the same version of wgnet on all nodes");
-            }
-        }
-        if self.clone_alarms.len() > 3 {
-            let text = "another machine uses this node's identity".to_owned();
-            add(Severity::Error, "cloned-identity", text, "stop one of them and remove its state directory");
-        }
-        if self.save_failed {
-            let text = "the mesh's state cannot be kept on disk".to_owned();
-            add(Severity::Warning, "storage", text, "free space in the state directory");
-        }
-        lines.sort_by_key(|line| std::cmp::Reverse(line.severity));
-        lines
     }
 }

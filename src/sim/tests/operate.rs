@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::scenario::Scenario;
 use super::super::world::{Hosts, World};
 use crate::mesh::config::{GatewayPolicy, MeshConfig, StaticPeer};
+use crate::mesh::event::Severity;
 use crate::mesh::io::{Command, CommandError};
 use crate::mesh::time::Time;
 use crate::mesh::view::{FilePeer, NodeState, WhatIf};
@@ -175,6 +176,25 @@ fn a_link_that_is_down_is_still_shown_by_its_own_end() {
     assert!(!link.up && link.cost.is_none(), "{link:?}");
     let node = mesh.nodes.iter().find(|node| node.name == "g2").expect("it is known");
     assert_eq!(node.state, NodeState::Apart);
+}
+
+#[test]
+fn who_cannot_be_reached_is_a_health_line_that_weighs_by_role() {
+    let mut world = mesh();
+    let lines = |world: &World| {
+        let view = world.view(number(world, "l1")).expect("it runs");
+        view.health.into_iter().map(|line| (line.severity, line.code, line.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&world), []);
+    for name in ["g2", "l2", "l3"] {
+        let node = number(&world, name);
+        world.kill(node);
+    }
+    world.run_until(world.now() + Duration::from_secs(15));
+    let told = |severity, code, text: &str| (severity, code, text.to_owned());
+    let others = lines(&world).into_iter().find(|line| line.1 == "node-unreachable").expect("a line").2;
+    assert!(["l2 and l3 cannot be reached", "l3 and l2 cannot be reached"].contains(&others.as_str()), "{others}");
+    assert_eq!(lines(&world)[0], told(Severity::Warning, "gateway-unreachable", "g2 cannot be reached"));
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! What is wrong with the mesh, as far as this node knows: each line says what to do about it.
+
+use ipnet::IpNet;
+
+use super::super::event::Severity;
+use super::super::ids::NodeId;
+use super::super::io::LocalAddress;
+use super::super::path::ALGORITHM;
+use super::super::reach::told;
+use super::super::view::HealthLine;
+use super::Engine;
+
+/// So many nodes are named in one line.
+const NAMED: usize = 5;
+
+impl Engine {
+    /// What is wrong, worst first.
+    pub(super) fn health(&self) -> Vec<HealthLine> {
+        let mut lines = Vec::new();
+        let mut add = |severity, code, text: String, remedy: &str| {
+            lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
+        };
+        for conflict in &self.standing.conflicts {
+            let own = conflict.claimant == self.id;
+            let concerned = own || conflict.holder == Some(self.id) || self.standing.static_of(&self.id).is_some();
+            if !concerned {
+                continue;
+            }
+            let remedy = match (own, conflict.code) {
+                (_, "address-outside") => "give that node an address inside the subnet",
+                (_, "role-refused") => {
+                    "list it in the network file of every gateway, or take `gateway` from its node.yaml"
+                }
+                (true, _) => {
+                    "choose another name or address; if this machine was reinstalled, run `wgnet forget NAME` at a gateway"
+                }
+                (false, _) => {
+                    "if that node was reinstalled, run `wgnet forget NAME` at a gateway; else it must choose another"
+                }
+            };
+            let severity = if own { Severity::Error } else { Severity::Warning };
+            add(severity, conflict.code, conflict.text.clone(), remedy);
+        }
+        for (id, refused) in &self.refusals {
+            let name = self.name_of(id);
+            for refusal in refused {
+                let text = format!("{name} refuses this node: {}", told(*refusal));
+                add(
+                    Severity::Error,
+                    "refused",
+                    text,
+                    "use the network file of the others, and a name and address of its own",
+                );
+            }
+        }
+        let me_static = self.config.own_static().is_some();
+        let alone = self.config.static_peers.iter().all(|peer| self.config.own_static() == Some(peer));
+        if self.paths.is_empty() && !alone {
+            let severity = if me_static { Severity::Info } else { Severity::Error };
+            let text = "no other node is reachable".to_owned();
+            add(
+                severity,
+                "no-link",
+                text,
+                "check that a static peer runs and that UDP to its endPoint and adminPort passes",
+            );
+        }
+        for (index, peer) in self.config.static_peers.iter().enumerate() {
+            let silent = !self.standing.statics.contains_key(&index);
+            if silent {
+                let text = format!("the static peer {} at {} has not answered yet", peer.addresses[0], peer.endpoint);
+                add(Severity::Info, "static-silent", text, "start it, or take it out of the network file");
+            }
+        }
+        if !self.paths.is_empty() {
+            lines.extend(self.unreachable());
+        }
+        lines.extend(self.shadowed());
+        let mut add = |severity, code, text: String, remedy: &str| {
+            lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
+        };
+        let own = self.lsdb.about(&self.id);
+        for (id, about) in self.lsdb.abouts().filter(|(id, about)| self.standing.admitted.contains(id) && !about.left) {
+            if own.is_some_and(|own| own.file != about.file) {
+                let text = format!("the network file of {} differs from this node's", self.name_of(&id));
+                add(Severity::Warning, "file-differs", text, "use the same network file on all nodes");
+            }
+            if about.algorithm != ALGORITHM {
+                let text =
+                    format!("{} computes paths by version {} of the algorithm", self.name_of(&id), about.algorithm);
+                add(Severity::Warning, "version-differs", text, "run the same version of wgnet on all nodes");
+            }
+        }
+        if self.clone_alarms.len() > 3 {
+            let text = "another machine uses this node's identity".to_owned();
+            add(Severity::Error, "cloned-identity", text, "stop one of them and remove its state directory");
+        }
+        if self.save_failed {
+            let text = "the mesh's state cannot be kept on disk".to_owned();
+            add(Severity::Warning, "storage", text, "free space in the state directory");
+        }
+        lines.sort_by_key(|line| std::cmp::Reverse(line.severity));
+        lines
+    }
+    /// Nodes that are part of the mesh and cannot be reached. Static peers and gateways shall always run; others sleep
+    /// and travel.
+    fn unreachable(&self) -> Vec<HealthLine> {
+        let away = |id: &&NodeId| {
+            let direct = self.neighbours.get(id).is_some_and(|neighbour| neighbour.direct.is_active());
+            **id != self.id && !direct && !self.paths.contains_key(*id)
+        };
+        let is_static = |id: &&NodeId| self.standing.static_of(id).is_some() || self.standing.is_gateway(id);
+        let (servers, others): (Vec<&NodeId>, Vec<&NodeId>) =
+            self.standing.admitted.iter().filter(away).partition(is_static);
+        let mut lines = Vec::new();
+        let mut add = |severity, code, ids: &[&NodeId], remedy: &str| {
+            if ids.is_empty() {
+                return;
+            }
+            let mut names: Vec<String> = ids.iter().take(NAMED).map(|id| self.name_of(id)).collect();
+            if ids.len() > NAMED {
+                names.push(format!("{} more", ids.len() - NAMED));
+            }
+            let text = match &names[..] {
+                [one] => format!("{one} cannot be reached"),
+                [first @ .., last] => format!("{} and {last} cannot be reached", first.join(", ")),
+                [] => return,
+            };
+            lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
+        };
+        add(
+            Severity::Warning,
+            "gateway-unreachable",
+            &servers,
+            "check that it runs, and that UDP to its endPoint and adminPort passes; `wgnet why NAME` says more",
+        );
+        add(Severity::Info, "node-unreachable", &others, "it may be off or asleep; `wgnet why NAME` says more");
+        lines
+    }
+
+    /// Nodes whose address lies in a network that this machine is part of: its packets go there, not into the mesh.
+    fn shadowed(&self) -> Option<HealthLine> {
+        let mut shadowed = self.standing.admitted.iter().filter(|id| **id != self.id).filter_map(|id| {
+            let about = self.lsdb.about(id)?;
+            let net = |local: &LocalAddress| IpNet::new(local.address, local.prefix).ok();
+            let is_inside = |local: &&LocalAddress| {
+                // A host route for one address is more specific than a network; a /32 network is that address itself.
+                let subnet = self.config.subnets.iter().map(IpNet::prefix_len).max().unwrap_or(0);
+                local.prefix > subnet
+                    && net(local).is_some_and(|net| about.addresses.iter().any(|address| net.contains(address)))
+            };
+            let local = self.local.addresses.iter().find(is_inside)?;
+            Some((self.name_of(id), net(local)?.trunc()))
+        });
+        let (name, net) = shadowed.next()?;
+        let more = match shadowed.count() {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
+        Some(HealthLine {
+            severity: Severity::Warning,
+            code: "route-shadowed",
+            text: format!("{name}{more} has an address in {net}, a network of this machine: packets for it stay there"),
+            remedy: "give the node another address, or the overlay another subnet".to_owned(),
+        })
+    }
+}
