@@ -254,6 +254,14 @@ impl<'a> Drawing<'a> {
             || placed.node.state != NodeState::Linked
     }
 
+    /// Whether a dead link says more than its ends do: of a node that has no link left all are dead, and the node itself
+    /// shows that. Those between gateways carried the traffic of others, and those of this node its own.
+    fn is_news(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.layout.placed[a].node, self.layout.placed[b].node);
+        let are_linked = a.state == NodeState::Linked && b.state == NodeState::Linked;
+        are_linked || (a.gateway && b.gateway) || a.name == self.view.own || b.name == self.view.own
+    }
+
     /// Every line, in the order in which they are drawn, and how many links between gateways are left out.
     fn stretches(&self) -> (Vec<Stretch<'a>>, usize) {
         let (placed, theme) = (&self.layout.placed, self.view.theme);
@@ -271,6 +279,8 @@ impl<'a> Drawing<'a> {
         for ((a, b), link) in links() {
             if link.up {
                 live.insert((a.min(b), a.max(b)), link);
+            } else if !self.is_news(a, b) {
+                continue;
             }
             let is_home = placed[a].home == Some(b) || placed[b].home == Some(a);
             let is_marked = self.is_marked(&placed[a].node.name) || self.is_marked(&placed[b].node.name);
@@ -297,7 +307,7 @@ impl<'a> Drawing<'a> {
         }
         for (a, b) in self.view.dead {
             let (Some(a), Some(b)) = (find(a), find(b)) else { continue };
-            if !live.contains_key(&(a.min(b), a.max(b))) {
+            if !live.contains_key(&(a.min(b), a.max(b))) && self.is_news(a, b) {
                 stretches.push(Stretch { a, b, link: None, stroke: Stroke::Dead, style: theme.bad });
             }
         }

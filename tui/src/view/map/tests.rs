@@ -1,3 +1,5 @@
+use wgnet_api::MeshNode;
+
 use super::*;
 use crate::view::testing::{link, mesh_of, node, text};
 
@@ -52,6 +54,42 @@ fn a_dead_link_is_seen_by_its_characters_and_by_its_colour() {
     let down = mesh.links.iter_mut().find(|link| link.a == "paris" && link.b == "berlin");
     down.expect("gateways are in a full mesh").up = false;
     assert_eq!(crosses(&mesh, &[]), [bad; 3], "a link that is down");
+}
+
+#[test]
+fn a_gateway_that_died_shows_as_one_node_and_not_as_all_its_links() {
+    let mut mesh = mesh_of(60);
+    let dead: Vec<(String, String)> = mesh
+        .links
+        .iter()
+        .filter(|link| link.a == "paris" || link.b == "paris")
+        .map(|link| (link.a.clone(), link.b.clone()))
+        .collect();
+    mesh.links.retain(|link| link.a != "paris" && link.b != "paris");
+    for node in mesh.nodes.iter_mut().filter(|node| node.name == "paris") {
+        node.state = NodeState::Apart;
+    }
+    let theme = Theme::dark();
+    let glyphs = Glyphs::Unicode;
+    let view = MapView { mesh: &mesh, own: "alice", selected: None, path: &[], dead: &dead, theme: &theme, glyphs };
+    let layout = layout(&mesh, "alice", &dead, 160, 48);
+    let drawing = Drawing::new(&view, &layout, Rect::new(0, 0, 160, 48));
+    let drawn = drawing.stretches.iter().filter(|stretch| stretch.stroke == Stroke::Dead);
+    let drawn: Vec<[&MeshNode; 2]> =
+        drawn.map(|stretch| [stretch.a, stretch.b].map(|end| layout.placed[end].node)).collect();
+    assert!(dead.len() > 10 && drawn.len() < dead.len() / 2, "{} of {} dead links", drawn.len(), dead.len());
+    let is_told =
+        |ends: &[&MeshNode; 2]| ends.iter().all(|end| end.gateway) || ends.iter().any(|end| end.name == "alice");
+    assert!(drawn.iter().all(is_told), "links between gateways, and of this node");
+    assert_eq!(drawn.iter().filter(|ends| ends.iter().all(|end| end.gateway)).count(), 5, "to every other gateway");
+    let buf = drawn_at(&mesh, &dead);
+    let paris = layout.placed.iter().find(|placed| placed.node.name == "paris").expect("it keeps its place");
+    let cell = &buf[(paris.x, paris.y)];
+    assert_eq!((cell.symbol(), Some(cell.fg)), ("○", theme.bad.fg));
+}
+
+fn drawn_at(mesh: &Mesh, dead: &[(String, String)]) -> Buffer {
+    drawn(mesh, None, dead, Rect::new(0, 0, 160, 50), Glyphs::Unicode)
 }
 
 #[test]
