@@ -69,7 +69,7 @@ fn watch(args: &TuiArgs) -> Result<Watch, Failure> {
         return Ok(Watch::Recording { place, recording });
     }
     if args.demo {
-        return Ok(Watch::Recording { place: "demo".to_owned(), recording: demo::recording() });
+        return Ok(Watch::Recording { place: demo::PLACE.to_owned(), recording: demo::recording() });
     }
     Ok(Watch::Daemon(args.daemon.client()?))
 }
@@ -89,10 +89,10 @@ fn print(args: &TuiArgs, mut options: Options) -> Result<(), Failure> {
             let (snapshot, journal) = (client.snapshot()?, client.journal()?.entries);
             (once::moment(&snapshot, &journal, look), Some((snapshot, journal)))
         }
-        Watch::Recording { recording, .. } => {
+        Watch::Recording { place, recording } => {
             let start = if args.demo { DEMO_AT_MS } else { recording.length_ms() };
             let at = args.at.map_or(start, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
-            (once::recorded(&recording, at, look), moment_of(&recording, at))
+            (once::recorded(&recording, &place, at, look), moment_of(&recording, at))
         }
     };
     if options.privacy {

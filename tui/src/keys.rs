@@ -206,10 +206,10 @@ pub const TABLE: &[Binding] = &[
     key(Context::Frozen, &["right"], Action::Later, "later", "later", "Hold the moment after.", 84),
 
     key(Context::Replay, &["space"], Action::Play, "play", "play/pause", "Stop or play the recording.", 90),
-    key(Context::Replay, &["-"], Action::Slower, "slower", "slower", "Play at half the speed.", 35),
-    key(Context::Replay, &["+", "="], Action::Faster, "faster", "faster", "Play at twice the speed.", 36),
-    key(Context::Replay, &["<", ","], Action::SeekBack, "seek-back", "-10s", "Ten seconds back in the recording.", 33),
-    key(Context::Replay, &[">", "."], Action::SeekOn, "seek-on", "+10s", "Ten seconds on in the recording.", 34),
+    key(Context::Replay, &["-"], Action::Slower, "slower", "slower", "Play at half the speed.", 22),
+    key(Context::Replay, &["+", "="], Action::Faster, "faster", "faster", "Play at twice the speed.", 24),
+    key(Context::Replay, &["<", ","], Action::SeekBack, "seek-back", "-10s", "Ten seconds back in the recording.", 21),
+    key(Context::Replay, &[">", "."], Action::SeekOn, "seek-on", "+10s", "Ten seconds on in the recording.", 23),
 ];
 
 /// A key with what is held down with it. Shift is part of the character.

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use wgnet_api::{Event, Item, JournalEntry, Recording, Snapshot};
 
 use crate::config::Config;
-use crate::message::Message;
+use crate::message::{Message, Playing};
 use crate::model::{Look, Model, Screen};
 use crate::update::update;
 use crate::view::view;
@@ -21,10 +21,11 @@ pub fn moment(snapshot: &Snapshot, journal: &[JournalEntry], look: Look) -> Mode
     model
 }
 
-/// A recording as it is so many milliseconds after its begin, with everything that was before: curves are full.
-pub fn recorded(recording: &Recording, at_ms: u64, look: Look) -> Model {
+/// A recording as it is so many milliseconds after its begin, with everything that was before: curves are full. `place`
+/// says in words what it is: a file's name, [`demo::PLACE`](crate::source::demo::PLACE).
+pub fn recorded(recording: &Recording, place: &str, at_ms: u64, look: Look) -> Model {
     let mut model = Model::new(look, Config::default().keymap);
-    update(&mut model, Message::Connected { place: String::new() }, 0);
+    update(&mut model, Message::Connected { place: place.to_owned() }, 0);
     for line in recording.lines.iter().take_while(|line| line.at_ms <= at_ms) {
         let message = match &line.item {
             Item::Event(event) => Message::Stream(event.clone()),
@@ -33,7 +34,9 @@ pub fn recorded(recording: &Recording, at_ms: u64, look: Look) -> Model {
         };
         update(&mut model, message, line.at_ms);
     }
-    update(&mut model, Message::Tick, at_ms);
+    let length_ms = recording.length_ms();
+    let playing = Playing { at_ms: at_ms.min(length_ms), length_ms, speed: 1.0, paused: false };
+    update(&mut model, Message::Playing(playing), at_ms);
     model
 }
 

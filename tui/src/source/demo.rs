@@ -7,6 +7,9 @@ use wgnet_api::Recording;
 /// The file that ships with the program.
 const FILE: &[u8] = include_bytes!("../../../examples/demo.jsonl");
 
+/// Where the demo comes from, in the words of a source.
+pub const PLACE: &str = "demo";
+
 /// The recording. Reading it takes milliseconds.
 pub fn recording() -> Recording {
     Recording::read(FILE).expect("the file was written by the recorder, and a test reads it")

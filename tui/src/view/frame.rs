@@ -9,6 +9,7 @@ use crate::glyph::Link;
 use crate::keys::Binding;
 use crate::layout::{self, Frame};
 use crate::model::{Connection, Model, Overlay, Screen};
+use crate::source::demo::PLACE as DEMO;
 use crate::{moment, text};
 
 /// Draws header, tabs, rule and footer.
@@ -47,9 +48,14 @@ fn state(model: &Model) -> (Link, String) {
         }
         (_, Some(playing)) => {
             let (at, length) = (moment::elapsed(playing.at_ms), moment::elapsed(playing.length_ms));
-            let how = if playing.paused { "paused".to_owned() } else { format!("{}x", playing.speed) };
+            let what = if model.place == DEMO { DEMO } else { "replay" };
+            let how = match (playing.paused, playing.speed) {
+                (true, _) => " paused".to_owned(),
+                (false, 1.0) => String::new(),
+                (false, speed) => format!(" {speed}x"),
+            };
             let gone = if matches!(model.connection, Connection::Lost { .. }) { ", daemon gone" } else { "" };
-            (if playing.paused { Link::Frozen } else { Link::Replay }, format!("replay {how} {at}/{length}{gone}"))
+            (if playing.paused { Link::Frozen } else { Link::Replay }, format!("{what}{how} {at}/{length}{gone}"))
         }
         (Connection::Live, None) => (Link::Live, "live".to_owned()),
     }
@@ -70,8 +76,9 @@ fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
     };
     let node = &shown.status.node;
     // From the fullest to the barest; the first that fits is drawn. The state never goes.
-    let full_counts = counts(model, true);
-    let bare_counts = counts(model, false);
+    let full_counts = counts(model, Told::InWords);
+    let bare_counts = counts(model, Told::InFigures);
+    let trouble = counts(model, Told::Trouble);
     let named = |row: &Row| row.clone().with("  ", theme.text).with(node.name.clone(), theme.accent);
     let addressed = |row: &Row| named(row).with(format!("  {}", node.address), theme.text);
     let tunnel = || {
@@ -91,7 +98,9 @@ fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
         (&lefts[0], &bare_counts),
         (&lefts[1], &bare_counts),
         (&lefts[2], &bare_counts),
+        (&lefts[2], &trouble),
         (&lefts[3], &bare_counts),
+        (&lefts[3], &trouble),
     ] {
         if fits(left, right) {
             left.draw(buffer, area, 0);
@@ -104,34 +113,51 @@ fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
     left.draw(buffer, area, 0);
 }
 
+/// How much the counts in the header tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    InWords,
+    InFigures,
+    /// Only what is wrong.
+    Trouble,
+}
+
 /// How many peers by which kind of path, and how much is wrong.
-fn counts(model: &Model, with_words: bool) -> Row {
+fn counts(model: &Model, told: Told) -> Row {
     let theme = &model.look.theme;
     let glyphs = model.look.glyphs;
-    let mut row = Row::new();
-    let Some(shown) = model.data.shown() else { return row };
+    let Some(shown) = model.data.shown() else { return Row::new() };
+    let mut parts = Vec::new();
+    let count = |path| shown.status.peers.iter().filter(|peer| peer.path == path).count();
     for (path, word) in
         [(PathKind::Direct, "direct"), (PathKind::Gateway, "via gateway"), (PathKind::Unreachable, "unreachable")]
     {
-        let count = shown.status.peers.iter().filter(|peer| peer.path == path).count();
-        if count == 0 && path == PathKind::Unreachable {
-            continue;
+        let is_trouble = path == PathKind::Unreachable;
+        let is_told = if is_trouble { count(path) > 0 } else { told != Told::Trouble };
+        if is_told {
+            let words = if told == Told::InWords { format!(" {word}") } else { String::new() };
+            parts.push((format!("{} {}{words}", glyphs.path(path), count(path)), theme.path(path)));
         }
-        let words = if with_words { format!(" {word}") } else { String::new() };
-        row.push(format!("{} {count}{words}  ", glyphs.path(path)), theme.path(path));
     }
     let health = &shown.status.health;
-    let worst = health.iter().map(|line| line.severity).max();
-    match worst {
-        None => row.push(if with_words { "healthy" } else { "ok" }, theme.ok),
+    match health.iter().map(|line| line.severity).max() {
+        // Who cannot be reached may be asleep, which is nothing that this node could heal; but it is not all well.
+        None if count(PathKind::Unreachable) > 0 => {}
+        None => parts.push((if told == Told::InWords { "healthy" } else { "ok" }.to_owned(), theme.ok)),
         Some(severity) => {
-            let words = match (with_words, health.len()) {
-                (false, count) => format!("{} {count}", glyphs.severity(severity)),
-                (true, 1) => format!("{} 1 problem", glyphs.severity(severity)),
-                (true, count) => format!("{} {count} problems", glyphs.severity(severity)),
+            let words = match (told, health.len()) {
+                (Told::InWords, 1) => " problem",
+                (Told::InWords, _) => " problems",
+                _ => "",
             };
-            row.push(words, theme.severity(severity));
+            let glyph = glyphs.severity(severity);
+            parts.push((format!("{glyph} {}{words}", health.len()), theme.severity(severity)));
         }
+    }
+    let mut row = Row::new();
+    for (number, (part, style)) in parts.into_iter().enumerate() {
+        row.push(if number == 0 { "" } else { "  " }, theme.text);
+        row.push(part, style);
     }
     row
 }
