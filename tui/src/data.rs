@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use wgnet_api::redact::Pseudonyms;
-use wgnet_api::{Difference, Event, JournalEntry, Peer, Snapshot, Why};
+use wgnet_api::{Difference, Event, JournalEntry, PathKind, Peer, Snapshot, Why};
 
-use crate::history::{PeerHistory, Totals};
+use crate::graph::{Way, ways_from};
+use crate::history::{PeerHistory, Rate, Totals};
 use crate::moments::Moments;
 
 /// Events of the journal that are kept.
@@ -27,6 +28,8 @@ pub struct Data {
     /// Real and shown identity of each peer, and real and shown name of each node.
     ids: Vec<(String, String)>,
     names: Vec<(String, String)>,
+    /// The shortest way to every node that is shown, by its shown name.
+    ways: BTreeMap<String, Way>,
     is_private: bool,
     pseudonyms: Pseudonyms,
     journal: VecDeque<JournalEntry>,
@@ -35,6 +38,24 @@ pub struct Data {
     totals: Totals,
     /// Links that were there and are not any more, and since when.
     dead: BTreeMap<(String, String), u64>,
+}
+
+/// What the way to a peer is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Round trip in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Share of packets that are lost, 0 to 1.
+    pub loss: Option<f64>,
+    /// Whether they are composed of what is measured along the way, rather than measured on a link to the peer.
+    pub are_composed: bool,
+}
+
+impl Figures {
+    /// What is measured on the link to a peer.
+    pub fn measured(peer: &Peer) -> Self {
+        Self { rtt_ms: peer.rtt_ms, loss: peer.loss, are_composed: false }
+    }
 }
 
 /// A moment that is held.
@@ -71,16 +92,20 @@ impl Data {
     fn observe(&mut self, now_ms: u64) {
         let Some(live) = &self.live else { return };
         self.received_ms = now_ms;
-        let (mut rx, mut tx) = (0, 0);
+        let is_first = self.histories.is_empty();
+        let mut total = Rate::default();
         for peer in &live.status.peers {
-            rx += peer.rx_bytes;
-            tx += peer.tx_bytes;
-            match self.histories.get_mut(&peer.id) {
-                Some(history) => history.observe(live.time_ms, peer),
-                None => self.histories.entry(peer.id.clone()).or_default().observe(live.time_ms, peer),
-            }
+            let history = match self.histories.get_mut(&peer.id) {
+                Some(history) => history,
+                None => self.histories.entry(peer.id.clone()).or_default(),
+            };
+            history.observe(live.time_ms, peer);
+            let rate = history.rate(live.time_ms);
+            (total.rx, total.tx) = (total.rx + rate.rx, total.tx + rate.tx);
         }
-        self.totals.observe(live.time_ms, rx, tx);
+        if !is_first {
+            self.totals.observe(live.time_ms, total);
+        }
         if self.histories.len() > 2 * live.status.peers.len() + 64 {
             let is_there = |id: &String| live.status.peers.iter().any(|peer| peer.id == *id);
             self.histories.retain(|id, _| is_there(id));
@@ -124,7 +149,14 @@ impl Data {
         self.held.as_ref().map(|held| &held.snapshot).or(self.live.as_ref())
     }
 
+    /// What follows from another moment to show, or from other names in it.
     fn veil(&mut self) {
+        self.cover();
+        let shown = self.shown();
+        self.ways = shown.map(|shown| ways_from(&shown.mesh, &shown.status.node.name)).unwrap_or_default();
+    }
+
+    fn cover(&mut self) {
         self.veiled = None;
         self.ids.clear();
         self.names.clear();
@@ -174,6 +206,19 @@ impl Data {
     pub fn history(&self, peer: &Peer) -> Option<&PeerHistory> {
         let real = self.ids.iter().find(|(_, shown)| *shown == peer.id).map_or(&peer.id, |(real, _)| real);
         self.histories.get(real)
+    }
+
+    /// What the way to a shown peer is like: as measured on its link or, for one behind a gateway, composed of what is
+    /// measured along the way.
+    pub fn figures(&self, peer: &Peer) -> Figures {
+        let measured = Figures::measured(peer);
+        if measured.rtt_ms.is_some() || peer.path != PathKind::Gateway || peer.refused {
+            return measured;
+        }
+        // The daemon may break a tie otherwise: what is known of another way says nothing about this one.
+        let is_taken = |way: &&Way| way.nodes.get(1) == peer.via.as_ref();
+        let way = self.ways.get(&peer.name).filter(is_taken);
+        way.map_or(measured, |way| Figures { rtt_ms: way.rtt_ms, loss: way.loss, are_composed: true })
     }
 
     /// What the node received and sent.
@@ -331,6 +376,31 @@ mod tests {
         let later = fixture::later(&next, 61);
         data.take(Event::Difference(Box::new(next.difference(&later))), 63_000);
         assert!(data.dead().is_empty());
+    }
+
+    #[test]
+    fn what_lies_behind_a_gateway_has_the_figures_of_the_way_to_it() {
+        let mut data = told(8, 0);
+        let mut now = data.live.clone().expect("live");
+        let rtt_between = |a: &str, b: &str| {
+            let link = now.mesh.links.iter().find(|link| (&*link.a, &*link.b) == (a, b)).expect("a link");
+            link.rtt_ms.expect("measured")
+        };
+        let (first, second) = (rtt_between("alice", "beta"), rtt_between("beta", "erin"));
+        let figures = |data: &Data, name: &str| data.figures(data.peer_named(&data.shown_name(name)).expect("a peer"));
+        let erin = figures(&data, "erin");
+        assert!(erin.are_composed);
+        assert!((erin.rtt_ms.expect("composed") - first - second).abs() < 1e-9, "{erin:?}");
+        assert!(!figures(&data, "beta").are_composed, "that one is measured");
+        assert_eq!(figures(&data, "heidi"), Figures::default(), "nothing leads to it");
+        data.set_private(true);
+        assert_eq!(figures(&data, "erin"), erin, "whatever it is called");
+        data.set_private(false);
+        for peer in now.status.peers.iter_mut().filter(|peer| peer.name == "erin") {
+            peer.via = Some("carol".into());
+        }
+        data.take(Event::Snapshot(Box::new(now)), 3_000);
+        assert_eq!(figures(&data, "erin"), Figures::default(), "another way than the shortest is not guessed");
     }
 
     #[test]

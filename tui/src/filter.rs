@@ -12,13 +12,15 @@
 //! | `!word` | the opposite |
 //! | `"two words"` | blanks and signs as they are; `name:"two words"` likewise |
 //!
-//! Case does not matter. What is not known (no round trip was measured) matches no comparison, and a word about peers
+//! Case does not matter. What is not known (no round trip was measured, on its link or along the way) matches no comparison, and a word about peers
 //! matches nothing in the journal; their opposites do match. A word of the list may be cut short (`path:g`), so that a
 //! filter can act while it is typed.
 
 use std::fmt;
 
 use wgnet_api::{JournalEntry, PathKind, Peer, Severity};
+
+use crate::data::Figures;
 
 /// What can stand before `:`, `<` or `>`, and what it means: for the help.
 pub const KEYS: &[(&str, &str)] = &[
@@ -165,9 +167,9 @@ impl Filter {
         self.terms.is_empty()
     }
 
-    /// Whether `peer` passes.
-    pub fn matches(&self, peer: &Peer) -> bool {
-        self.terms.iter().all(|term| term.test.peer(peer) != term.negated)
+    /// Whether `peer` passes. Round trip and loss are those that are shown of it, composed ones, too.
+    pub fn matches(&self, peer: &Peer, figures: Figures) -> bool {
+        self.terms.iter().all(|term| term.test.peer(peer, figures) != term.negated)
     }
 
     /// Whether `entry` passes.
@@ -177,7 +179,7 @@ impl Filter {
 }
 
 impl Test {
-    fn peer(&self, peer: &Peer) -> bool {
+    fn peer(&self, peer: &Peer, figures: Figures) -> bool {
         match self {
             Self::Any(text) => {
                 [Field::Name, Field::Address, Field::Endpoint, Field::Via].iter().any(|field| field.peer(peer, text))
@@ -189,7 +191,7 @@ impl Test {
             Self::Gateway(gateway) => peer.gateway == *gateway,
             Self::Severity(_) => false,
             Self::Number(number, comparison, value) => {
-                number.of(peer).is_some_and(|known| comparison.holds(known, *value))
+                number.of(peer, figures).is_some_and(|known| comparison.holds(known, *value))
             }
         }
     }
@@ -221,10 +223,10 @@ impl Field {
 }
 
 impl Number {
-    fn of(self, peer: &Peer) -> Option<f64> {
+    fn of(self, peer: &Peer, figures: Figures) -> Option<f64> {
         match self {
-            Self::Rtt => peer.rtt_ms,
-            Self::Loss => peer.loss.map(|share| share * 100.0),
+            Self::Rtt => figures.rtt_ms,
+            Self::Loss => figures.loss.map(|share| share * 100.0),
             Self::Age => peer.handshake_age_s.map(|age| age as f64),
             Self::Cost => peer.cost.map(|cost| cost as f64),
             Self::Hops => (peer.path != PathKind::Unreachable).then_some(f64::from(peer.hops)),

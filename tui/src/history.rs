@@ -13,6 +13,8 @@ const SAMPLES: usize = 600;
 const CHANGES: usize = 32;
 /// Rates kept a peer.
 const RATES: usize = 300;
+/// How long a counter that stands still says nothing: it is read every few seconds. In milliseconds.
+const STILL_MS: u64 = 3_000;
 
 /// One probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +46,8 @@ pub struct PeerHistory {
 /// What the moment before said.
 #[derive(Clone, Debug)]
 struct Last {
-    time_ms: u64,
+    /// When one of the counters of bytes was last seen to differ.
+    moved_ms: u64,
     answered: u64,
     missed: u64,
     rx_bytes: u64,
@@ -57,20 +60,16 @@ impl PeerHistory {
     /// Takes in what a moment says of the peer. The first one only sets the marks.
     pub fn observe(&mut self, time_ms: u64, peer: &Peer) {
         let probes = peer.probes.unwrap_or_default();
+        let mut moved_ms = time_ms;
         if let Some(last) = self.last.take() {
             self.count_probes(time_ms, &last, peer);
             if (last.path, &last.via) != (peer.path, &peer.via) {
                 push(&mut self.changes, CHANGES, (time_ms, peer.path, peer.via.clone()));
             }
-            let elapsed_s = time_ms.saturating_sub(last.time_ms) as f64 / 1_000.0;
-            if elapsed_s > 0.0 {
-                let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / elapsed_s;
-                let rate = Rate { rx: rate(peer.rx_bytes, last.rx_bytes), tx: rate(peer.tx_bytes, last.tx_bytes) };
-                push(&mut self.rates, RATES, (time_ms, rate));
-            }
+            moved_ms = self.count_bytes(time_ms, &last, peer);
         }
         self.last = Some(Last {
-            time_ms,
+            moved_ms,
             answered: probes.answered,
             missed: probes.missed,
             rx_bytes: peer.rx_bytes,
@@ -78,6 +77,24 @@ impl PeerHistory {
             path: peer.path,
             via: peer.via.clone(),
         });
+    }
+
+    /// Bytes a second since the counters last moved, but over no more than [`STILL_MS`]: what was sent before that was seen
+    /// then. Returns when they moved.
+    fn count_bytes(&mut self, time_ms: u64, last: &Last, peer: &Peer) -> u64 {
+        let has_moved = (peer.rx_bytes, peer.tx_bytes) != (last.rx_bytes, last.tx_bytes);
+        let elapsed_ms = time_ms.saturating_sub(last.moved_ms).min(STILL_MS);
+        if !has_moved || elapsed_ms == 0 {
+            return last.moved_ms;
+        }
+        // Bytes are told while packets go straight to the peer: when they do so again, the first figure is no rate.
+        if peer.path == PathKind::Direct && last.path != PathKind::Direct {
+            return time_ms;
+        }
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 * 1_000.0 / elapsed_ms as f64;
+        let rate = Rate { rx: rate(peer.rx_bytes, last.rx_bytes), tx: rate(peer.tx_bytes, last.tx_bytes) };
+        push(&mut self.rates, RATES, (time_ms, rate));
+        time_ms
     }
 
     /// Counters that went back belong to another start of the daemon.
@@ -121,7 +138,7 @@ impl PeerHistory {
     /// The rate at a time; zero where nothing was told for three seconds, since a daemon tells what changes.
     pub fn rate(&self, at_ms: u64) -> Rate {
         let last = self.rates.iter().rev().find(|(time_ms, _)| *time_ms <= at_ms);
-        last.filter(|(time_ms, _)| at_ms - time_ms <= 3_000).map_or_else(Rate::default, |(_, rate)| *rate)
+        last.filter(|(time_ms, _)| at_ms - time_ms <= STILL_MS).map_or_else(Rate::default, |(_, rate)| *rate)
     }
 }
 
@@ -147,21 +164,15 @@ fn push<T>(ring: &mut VecDeque<T>, most: usize, item: T) {
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     rates: VecDeque<(u64, Rate)>,
-    last: Option<(u64, u64, u64)>,
 }
 
 impl Totals {
-    /// Takes in the sums of a moment.
-    pub fn observe(&mut self, time_ms: u64, rx_bytes: u64, tx_bytes: u64) {
-        if let Some((last_ms, rx, tx)) = self.last {
-            let elapsed_s = time_ms.saturating_sub(last_ms) as f64 / 1_000.0;
-            if elapsed_s <= 0.0 {
-                return;
-            }
-            let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / elapsed_s;
-            push(&mut self.rates, SAMPLES, (time_ms, Rate { rx: rate(rx_bytes, rx), tx: rate(tx_bytes, tx) }));
+    /// Takes in the sum of all peers' rates at a moment. Sums of their counters would not do: a peer that comes brings
+    /// what it counted before, one that goes takes it away.
+    pub fn observe(&mut self, time_ms: u64, rate: Rate) {
+        if self.rates.back().is_none_or(|(last_ms, _)| *last_ms < time_ms) {
+            push(&mut self.rates, SAMPLES, (time_ms, rate));
         }
-        self.last = Some((time_ms, rx_bytes, tx_bytes));
     }
 
     /// The last `count` rates up to a time, oldest first.
@@ -175,7 +186,7 @@ impl Totals {
     /// The rate at a time; zero where nothing was told for three seconds.
     pub fn rate(&self, at_ms: u64) -> Rate {
         let last = self.rates.iter().rev().find(|(time_ms, _)| *time_ms <= at_ms);
-        last.filter(|(time_ms, _)| at_ms - time_ms <= 3_000).map_or_else(Rate::default, |(_, rate)| *rate)
+        last.filter(|(time_ms, _)| at_ms - time_ms <= STILL_MS).map_or_else(Rate::default, |(_, rate)| *rate)
     }
 }
 
@@ -224,6 +235,34 @@ mod tests {
         history.observe(12_000, &peer);
         assert_eq!(history.rate(12_500), Rate { rx: 2_000.0, tx: 500.0 });
         assert_eq!(history.rate(15_001), Rate::default());
+    }
+
+    #[test]
+    fn counters_that_are_read_every_three_seconds_give_an_even_rate() {
+        let mut history = PeerHistory::default();
+        let mut peer = fixture::peer(1);
+        for second in 0..10 {
+            peer.rx_bytes = second / 3 * 9_000;
+            history.observe(second * 1_000, &peer);
+        }
+        for second in 3..10 {
+            assert_eq!(history.rate(second * 1_000).rx, 3_000.0, "at {second} s");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_that_is_used_again_brings_no_burst() {
+        let mut history = PeerHistory::default();
+        let mut peer = fixture::peer(1);
+        let moments = [(PathKind::Direct, 2_000_000), (PathKind::Gateway, 0), (PathKind::Direct, 2_000_100)];
+        for (second, (path, rx_bytes)) in (1..).zip(moments) {
+            (peer.path, peer.rx_bytes) = (path, rx_bytes);
+            history.observe(second * 1_000, &peer);
+            assert_eq!(history.rate(second * 1_000).rx, 0.0, "at {second} s");
+        }
+        peer.rx_bytes += 500;
+        history.observe(4_000, &peer);
+        assert_eq!(history.rate(4_000).rx, 500.0);
     }
 
     #[test]

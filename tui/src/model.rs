@@ -351,8 +351,7 @@ impl Model {
     /// The peers that are listed, in their order.
     pub fn listed_peers(&self) -> Vec<&Peer> {
         let Some(shown) = self.data.shown() else { return Vec::new() };
-        let mut peers: Vec<&Peer> =
-            shown.status.peers.iter().filter(|peer| self.peers.sieve.filter.matches(peer)).collect();
+        let mut peers = self.sifted(&shown.status.peers, &self.peers.sieve);
         self.peers.sort.apply(&mut peers, &self.data, self.time_ms());
         if self.peers.reverse {
             peers.reverse();
@@ -363,7 +362,11 @@ impl Model {
     /// The peers whose routes are listed.
     pub fn listed_routes(&self) -> Vec<&Peer> {
         let Some(shown) = self.data.shown() else { return Vec::new() };
-        shown.status.peers.iter().filter(|peer| self.routes.sieve.filter.matches(peer)).collect()
+        self.sifted(&shown.status.peers, &self.routes.sieve)
+    }
+
+    fn sifted<'a>(&self, peers: &'a [Peer], sieve: &Sieve) -> Vec<&'a Peer> {
+        peers.iter().filter(|peer| sieve.filter.matches(peer, self.data.figures(peer))).collect()
     }
 
     /// The events that are listed, oldest first.

@@ -1,6 +1,5 @@
 //! The columns of the list of peers: how wide they are, which go first in a narrow terminal, how they sort.
 
-use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use wgnet_api::{PathKind, Peer};
@@ -121,8 +120,8 @@ impl Sort {
             Field::State => peers.sort_by_cached_key(|peer| (state(peer), address(peer))),
             Field::Name => peers.sort_by_cached_key(|peer| (peer.name.to_lowercase(), address(peer))),
             Field::Path => peers.sort_by_cached_key(|peer| (state(peer), peer.via.clone(), address(peer))),
-            Field::Rtt => descending(peers, |peer| peer.rtt_ms),
-            Field::Loss => descending(peers, |peer| peer.loss),
+            Field::Rtt => by_figure(peers, |peer| (data.figures(peer).rtt_ms, data.figures(peer).are_composed)),
+            Field::Loss => by_figure(peers, |peer| (data.figures(peer).loss, data.figures(peer).are_composed)),
             Field::Handshake => descending(peers, |peer| peer.handshake_age_s.map(|age| age as f64)),
             Field::Rx => by_rate(peers, |peer| rate(peer).rx),
             Field::Tx => by_rate(peers, |peer| rate(peer).tx),
@@ -138,19 +137,20 @@ fn by_rate(peers: &mut [&Peer], rate: impl Fn(&Peer) -> f64) {
 }
 
 fn descending(peers: &mut [&Peer], figure: impl Fn(&Peer) -> Option<f64>) {
+    by_figure(peers, |peer| (figure(peer), false));
+}
+
+/// The highest first, what is not known last; of equal figures a measured one before a composed one.
+fn by_figure(peers: &mut [&Peer], figure: impl Fn(&Peer) -> (Option<f64>, bool)) {
     peers.sort_by_cached_key(|peer| address(peer));
-    peers.sort_by(|a, b| match (figure(a), figure(b)) {
-        (Some(a), Some(b)) => b.total_cmp(&a),
-        (a, b) => {
-            if a.is_some() {
-                Ordering::Less
-            } else if b.is_some() {
-                Ordering::Greater
-            } else {
-                Ordering::Equal
-            }
-        }
+    let mut ranked: Vec<_> = peers.iter().map(|peer| (figure(peer), *peer)).collect();
+    ranked.sort_by(|((a, a_is_composed), _), ((b, b_is_composed), _)| match (a, b) {
+        (Some(a), Some(b)) => b.total_cmp(a).then(a_is_composed.cmp(b_is_composed)),
+        _ => b.is_some().cmp(&a.is_some()),
     });
+    for (place, (_, peer)) in peers.iter_mut().zip(ranked) {
+        *place = peer;
+    }
 }
 
 fn state(peer: &Peer) -> u8 {

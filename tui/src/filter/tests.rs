@@ -53,7 +53,7 @@ fn entry() -> JournalEntry {
 }
 
 fn matches(text: &str, peer: &Peer) -> bool {
-    Filter::parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).matches(peer)
+    Filter::parse(text).unwrap_or_else(|e| panic!("{text}: {e}")).matches(peer, Figures::measured(peer))
 }
 
 fn matches_entry(text: &str) -> bool {
@@ -64,7 +64,10 @@ fn matches_entry(text: &str) -> bool {
 fn the_empty_filter_matches_everything() {
     for text in ["", "   ", "\"\""] {
         let filter = Filter::parse(text).expect("nothing to object to");
-        assert!(filter.is_empty() && filter.matches(&peer("alice")) && filter.matches_entry(&entry()), "{text:?}");
+        assert!(
+            filter.is_empty() && filter.matches(&peer("alice"), Figures::default()) && filter.matches_entry(&entry()),
+            "{text:?}"
+        );
     }
 }
 
@@ -203,11 +206,20 @@ fn no_text_makes_it_panic() {
             for c in pieces {
                 for d in pieces {
                     if let Ok(filter) = Filter::parse(&[a, b, c, d].concat()) {
-                        filter.matches(&peer("alice"));
+                        filter.matches(&peer("alice"), Figures::default());
                         filter.matches_entry(&entry());
                     }
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_round_trip_that_is_composed_counts_as_one_that_is_measured() {
+    let figures = Figures { rtt_ms: Some(41.0), loss: Some(0.02), are_composed: true };
+    for (text, is_listed) in [("rtt>40", true), ("rtt>50", false), ("loss>1", true), ("!rtt>40", false)] {
+        let filter = Filter::parse(text).expect("a filter");
+        assert_eq!(filter.matches(&routed(), figures), is_listed, "{text}");
     }
 }

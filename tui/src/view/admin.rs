@@ -22,7 +22,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let is_wide = area.width >= 90;
     let list = Rect { width: if is_wide { 38 } else { area.width }, ..area };
     if is_choosing || is_wide {
-        draw_list(model, list, buffer);
+        draw_list(model, list, !is_wide, buffer);
     }
     let panel = match (is_wide, is_choosing) {
         (true, _) => Rect { x: area.x + 40, width: area.width - 40, ..area },
@@ -40,13 +40,14 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     rows(buffer, Rect { y, height: panel.bottom() - y, ..panel }, &question);
 }
 
-fn draw_list(model: &Model, area: Rect, buffer: &mut Buffer) {
+/// `is_alone`: what a change does is told here, because nothing beside the list tells it.
+fn draw_list(model: &Model, area: Rect, is_alone: bool, buffer: &mut Buffer) {
     let theme = &model.look.theme;
     let head = u16::from(area.height >= 6);
     if head > 0 {
         section(theme, "CHANGES", "", area.width).draw(buffer, area, 0);
     }
-    let has_help = area.width < 90 && area.height >= Deed::ALL.len() as u16 + 4;
+    let has_help = is_alone && area.height >= Deed::ALL.len() as u16 + 4;
     let list = Rect { y: area.y + head, height: area.height - head - if has_help { 3 } else { 0 }, ..area };
     let height = usize::from(list.height);
     let first = (model.admin.chosen + 1).saturating_sub(height);

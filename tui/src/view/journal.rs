@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use wgnet_api::JournalEntry;
+use wgnet_api::{JournalEntry, Severity};
 
 use super::paint::Row;
 use super::peers::filter_line;
@@ -49,10 +49,34 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 /// One event: when, how bad, about whom, what.
-pub(super) fn row(model: &Model, entry: &JournalEntry, width: u16, absolute: bool) -> Row {
+fn row(model: &Model, entry: &JournalEntry, width: u16, absolute: bool) -> Row {
+    let name_cells = name_cells(width);
+    // In a very narrow terminal names take what they need.
+    let subject = if name_cells > 0 { text::fit(&entry.subject, name_cells) } else { entry.subject.clone() };
+    head(model, entry, entry.severity, &subject, width, absolute).with(told(entry), model.look.theme.text)
+}
+
+/// Cells for the subject of an event, in a row of this width; 0: there is no column for it.
+pub(super) fn name_cells(width: u16) -> usize {
+    match width {
+        0..40 => 0,
+        40..70 => 9,
+        70..120 => 12,
+        _ => 18,
+    }
+}
+
+/// What stands before the text of an event.
+pub(super) fn head(
+    model: &Model,
+    entry: &JournalEntry,
+    severity: Severity,
+    subject: &str,
+    width: u16,
+    absolute: bool,
+) -> Row {
     let theme = &model.look.theme;
-    let now_ms = model.time_ms();
-    let age = now_ms.saturating_sub(entry.time_ms) / 1_000;
+    let age = model.time_ms().saturating_sub(entry.time_ms) / 1_000;
     let when = match absolute {
         true if width >= 60 && age >= 86_400 => {
             format!("{} {}", moment::day(entry.time_ms), moment::of_day(entry.time_ms))
@@ -65,24 +89,16 @@ pub(super) fn row(model: &Model, entry: &JournalEntry, width: u16, absolute: boo
         (true, false) => 8,
         (false, _) => 5,
     };
-    let name_cells = match width {
-        0..40 => 0,
-        40..70 => 9,
-        70..120 => 12,
-        _ => 18,
-    };
     let mut row = Row::new()
         .with(format!(" {} ", text::fit_right(&when, when_cells)), theme.muted)
-        .with(format!("{} ", model.look.glyphs.severity(entry.severity)), theme.severity(entry.severity));
+        .with(format!("{} ", model.look.glyphs.severity(severity)), theme.severity(severity));
     if width >= 100 {
         row.push(format!("{} ", text::fit(&entry.kind, 9)), theme.muted);
     }
-    if name_cells > 0 {
-        row.push(format!("{} ", text::fit(&entry.subject, name_cells)), theme.accent);
-    } else {
-        row.push(format!("{} ", entry.subject), theme.accent);
-    }
-    // The subject stands before the text already.
-    let text = entry.text.strip_prefix(&entry.subject).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&entry.text);
-    row.with(text, theme.text)
+    row.with(format!("{subject} "), theme.accent)
+}
+
+/// The text of an event without its subject, which stands before it already.
+pub(super) fn told(entry: &JournalEntry) -> &str {
+    entry.text.strip_prefix(&entry.subject).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&entry.text)
 }

@@ -1,6 +1,7 @@
 //! What each screen draws: pure functions of the model and an area.
 
 mod admin;
+mod fold;
 mod frame;
 mod journal;
 pub mod map;

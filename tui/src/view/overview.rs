@@ -10,14 +10,18 @@
 //! +-----------------------------------------------+
 //! ```
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use wgnet_api::{Node, PathKind, Snapshot};
+use wgnet_api::{Health, Node, PathKind, Peer, Severity, Snapshot};
 
+use super::fold::folded;
 use super::journal;
 use super::paint::{Row, bars, rows, section, wrapped};
 use crate::history::Rate;
-use crate::model::Model;
+use crate::model::{Explained, Model};
 use crate::text;
 
 /// Draws the screen.
@@ -170,7 +174,7 @@ fn shares(kinds: &[(PathKind, usize); 3], cells: usize) -> Vec<(PathKind, usize)
 /// What is wrong, each with its remedy, in at most so many rows.
 fn health(model: &Model, shown: &Snapshot, width: u16, most: usize) -> Vec<Row> {
     let theme = &model.look.theme;
-    let health = &shown.status.health;
+    let health = problems(model, shown);
     let note = match health.len() {
         0 => String::new(),
         1 => "1 problem".to_owned(),
@@ -208,14 +212,66 @@ fn health(model: &Model, shown: &Snapshot, width: u16, most: usize) -> Vec<Row> 
     lines
 }
 
-/// The last events, the newest first.
+/// The last events, the newest first; what happened to many at once is one line.
 fn changes(model: &Model, width: u16, most: usize) -> Vec<Row> {
-    let entries = model.data.journal().rev().take(most);
-    let mut lines: Vec<Row> = entries.map(|entry| journal::row(model, entry, width, false)).collect();
+    let theme = &model.look.theme;
+    let folds = folded(model.data.journal().rev(), most);
+    let is_folded = folds.iter().any(|fold| fold.more > 0);
+    // ` +13`, or ` and 13 more` where there is room.
+    let extra = match (is_folded, width) {
+        (true, 100..) => 12,
+        (true, 40..) => 4,
+        _ => 0,
+    };
+    let name_cells = journal::name_cells(width);
+    let mut lines = Vec::new();
+    for fold in &folds {
+        let more = match (fold.more, width) {
+            (0, _) => String::new(),
+            (more, 100..) => format!(" and {more} more"),
+            (more, _) => format!(" +{more}"),
+        };
+        let subject = if name_cells == 0 {
+            format!("{}{more}", fold.newest.subject)
+        } else {
+            let cells = name_cells + extra;
+            let name_cells = text::width(&fold.newest.subject).min(cells.saturating_sub(more.len()));
+            text::fit(&format!("{}{more}", text::fit(&fold.newest.subject, name_cells)), cells)
+        };
+        let head = journal::head(model, fold.newest, fold.severity, &subject, width, false);
+        lines.push(head.with(journal::told(fold.newest), theme.text));
+    }
     if lines.is_empty() && most > 0 {
-        lines.push(Row::new().with(" nothing yet", model.look.theme.muted));
+        lines.push(Row::new().with(" nothing yet", theme.muted));
     }
     lines
+}
+
+/// What is wrong as the daemon tells it and, of peers that cannot be reached, what it does not tell there.
+fn problems(model: &Model, shown: &Snapshot) -> Vec<Health> {
+    let mut problems = shown.status.health.clone();
+    let is_told = |peer: &Peer| shown.status.health.iter().any(|line| line.text.contains(&peer.name));
+    let is_lost = |peer: &&Peer| peer.path == PathKind::Unreachable && !peer.refused && !is_told(peer);
+    let mut lost: BTreeMap<&str, Vec<&Peer>> = BTreeMap::new();
+    for peer in shown.status.peers.iter().filter(is_lost) {
+        lost.entry(&peer.why).or_default().push(peer);
+    }
+    for (why, peers) in lost {
+        let first = peers[0];
+        let text = match peers.len() {
+            1 => format!("{} is unreachable: {why}", first.name),
+            2 => format!("{} and {} are unreachable: {why}", first.name, peers[1].name),
+            count => format!("{}, {} and {} more are unreachable: {why}", first.name, peers[1].name, count - 2),
+        };
+        let explained = match model.explanation(&shown.status.node.name, &first.name) {
+            Some(Explained::Known(why)) => model.data.veiled_why(why).missing,
+            _ => None,
+        };
+        let remedy = explained.map_or_else(|| "its page tells more: Peers (2), Enter on it".to_owned(), |it| it.remedy);
+        problems.push(Health { severity: Severity::Error, code: "unreachable".to_owned(), text, remedy });
+    }
+    problems.sort_by_key(|line| Reverse(line.severity)); // stable: the daemon's order stays
+    problems
 }
 
 #[cfg(test)]

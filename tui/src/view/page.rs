@@ -110,8 +110,13 @@ fn peer_lines(model: &Model, peer: &Peer, width: u16) -> Vec<Row> {
         facts.push(format!("{} hops", peer.hops));
     }
     facts.extend(peer.cost.map(|cost| format!("cost {cost}")));
-    facts.extend(peer.rtt_ms.map(milliseconds));
-    facts.extend(peer.loss.map(|share| format!("{} lost", percent(share))));
+    let figures = model.data.figures(peer);
+    let about = if figures.are_composed { "~" } else { "" };
+    facts.extend(figures.rtt_ms.map(|ms| format!("{about}{}", milliseconds(ms))));
+    facts.extend(figures.loss.map(|share| format!("{about}{} lost", percent(share))));
+    if figures.are_composed && figures.rtt_ms.is_some() {
+        facts.push("composed of the links on the way".to_owned());
+    }
     title.push(format!("  {}", facts.join(", ")), theme.muted);
     let mut lines = vec![title, Row::new()];
     let reason = wrapped(&peer.why, usize::from(width).saturating_sub(2));

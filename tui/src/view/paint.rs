@@ -7,6 +7,7 @@ use ratatui::style::Style;
 use crate::glyph::Glyphs;
 use crate::text;
 use crate::theme::Theme;
+use crate::widget::sparkline::robust_max;
 
 /// One line: pieces of text, each in its style.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,12 +98,12 @@ pub(crate) fn wrapped(content: &str, cells: usize) -> Vec<String> {
 }
 
 /// The last values as bars, the highest just below a whole one, so that curves in two rows stay apart; nothing where
-/// nothing is known yet.
+/// nothing is known yet. One that is far above all others is cut, so that it does not flatten them.
 pub(crate) fn bars(values: &[f64], cells: usize, glyphs: Glyphs) -> String {
     let shown = &values[values.len().saturating_sub(cells)..];
-    let most = shown.iter().copied().fold(1.0, f64::max);
+    let most = f64::from(robust_max(shown.iter().map(|value| *value as f32))).max(1.0);
     let mut out = " ".repeat(cells - shown.len());
-    out.extend(shown.iter().map(|value| glyphs.bar(value / most * 0.85)));
+    out.extend(shown.iter().map(|value| glyphs.bar((value / most).min(1.0) * 0.85)));
     out
 }
 
@@ -138,6 +139,16 @@ mod tests {
             row.draw(&mut buffer, Rect::new(0, 0, width, 2), 9);
             assert!(buffer.content().iter().all(|cell| !cell.symbol().contains('\u{1b}')));
         }
+    }
+
+    #[test]
+    fn one_burst_does_not_flatten_a_curve() {
+        let mut values = [800.0, 1_000.0].repeat(15);
+        values[4] = 1_000_000.0;
+        let drawn = bars(&values, 30, Glyphs::Unicode);
+        assert!(drawn.starts_with("▅▆▅▆▇▆"), "{drawn}");
+        assert!(!drawn.contains('█'));
+        assert_eq!(bars(&[0.0, 0.0], 3, Glyphs::Unicode), " ▁▁");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use ratatui::widgets::Widget;
 use wgnet_api::{PathKind, Peer};
 
 use super::paint::Row;
+use crate::data::Figures;
 use crate::layout::columns;
 use crate::model::{Model, Overlay, Sieve};
 use crate::peers::{COLUMNS, Field};
@@ -132,8 +133,16 @@ fn content(model: &Model, peer: &Peer, field: Field) -> (String, Style) {
         Field::Name => (peer.name.clone(), if is_down { theme.unreachable } else { theme.text }),
         Field::Address => (peer.address.clone(), theme.muted),
         Field::Path => (path_words(peer), theme.path(peer.path)),
-        Field::Rtt => peer.rtt_ms.map_or_else(none, |ms| (milliseconds(ms), theme.rtt(ms))),
-        Field::Loss => peer.loss.map_or_else(none, |share| (percent(share), theme.loss(share))),
+        Field::Rtt => match model.data.figures(peer) {
+            Figures { rtt_ms: Some(ms), are_composed: true, .. } => (format!("~{}", milliseconds(ms)), theme.muted),
+            Figures { rtt_ms: Some(ms), .. } => (milliseconds(ms), theme.rtt(ms)),
+            _ => none(),
+        },
+        Field::Loss => match model.data.figures(peer) {
+            Figures { loss: Some(share), are_composed: true, .. } => (format!("~{}", percent(share)), theme.muted),
+            Figures { loss: Some(share), .. } => (percent(share), theme.loss(share)),
+            _ => none(),
+        },
         Field::Handshake => peer.handshake_age_s.map_or_else(none, |age| {
             let age = age + model.data.older_s(model.now_ms);
             // WireGuard drops a session after 180 s without a handshake (REJECT_AFTER_TIME).

@@ -12,10 +12,11 @@ use crate::cost;
 use crate::glyph::Glyphs;
 use crate::theme::Theme;
 
-/// Columns by height. The lowest is drawn, too: ratatui's own sparkline leaves small values out.
-const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+/// Columns by height. The lowest is drawn, too: ratatui's own sparkline leaves small values out. None fills its cell, so
+/// that those of two rows of a table stay apart.
+const BARS: [&str; 7] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇"];
 /// The same without blocks.
-const ASCII_BARS: [&str; 8] = ["_", ".", "-", "~", "=", "+", "%", "#"];
+const ASCII_BARS: [&str; 7] = ["_", ".", "-", "~", "=", "%", "#"];
 /// Share of the samples that the scale holds; of the rest one would flatten all others.
 const HELD: f64 = 0.9;
 /// A scale never ends below this (milliseconds): the jitter of a good link is not a mountain range.
@@ -83,11 +84,11 @@ mod tests {
     fn the_newest_is_at_the_right_edge_and_missed_probes_are_seen() {
         let samples = [Some(10.0), None, Some(40.0), Some(20.0)];
         let buf = drawn(&samples, 6, Glyphs::Unicode);
-        assert_eq!(text(&buf), "  ▃✗█▅");
+        assert_eq!(text(&buf), "  ▂✗▇▄");
         let bad = Theme::dark().bad;
         assert_eq!((buf[(3, 0)].fg, buf[(2, 0)].fg == bad.fg.expect("a colour")), (bad.fg.expect("a colour"), false));
-        assert_eq!(text(&drawn(&samples, 3, Glyphs::Unicode)), "✗█▅");
-        assert_eq!(text(&drawn(&samples, 6, Glyphs::Ascii)), "  -x#=");
+        assert_eq!(text(&drawn(&samples, 3, Glyphs::Unicode)), "✗▇▄");
+        assert_eq!(text(&drawn(&samples, 6, Glyphs::Ascii)), "  .x#~");
     }
 
     #[test]
@@ -95,13 +96,13 @@ mod tests {
         let mut samples = vec![Some(20.0); 30];
         samples[29] = Some(5_000.0);
         let text = text(&drawn(&samples, 30, Glyphs::Unicode));
-        assert!(text.starts_with("▇▇▇") && text.ends_with('█'), "{text}");
+        assert!(text.starts_with("▆▆▆") && text.ends_with('▇'), "{text}");
     }
 
     #[test]
     fn nothing_strange_breaks_it() {
         let strange = [Some(f32::NAN), Some(-1.0), Some(f32::INFINITY), Some(0.0), None];
-        assert_eq!(text(&drawn(&strange, 5, Glyphs::Unicode)), "▁▁█▁✗");
+        assert_eq!(text(&drawn(&strange, 5, Glyphs::Unicode)), "▁▁▇▁✗");
         assert_eq!(text(&drawn(&[], 3, Glyphs::Unicode)), "   ");
         drawn(&strange, 0, Glyphs::Unicode);
     }
