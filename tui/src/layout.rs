@@ -40,6 +40,7 @@ pub fn frame(area: Rect) -> Frame {
 pub fn tabs(width: u16) -> Vec<(Screen, u16, String)> {
     let full = |number: usize, screen: Screen| format!(" {number} {} ", screen.title());
     let short = |number: usize, screen: Screen| format!(" {number} {} ", &screen.title()[..3]);
+    let bare = |number: usize, _: Screen| format!(" {number} ");
     let least = |number: usize, _: Screen| format!(" {number}");
     let all = |label: &dyn Fn(usize, Screen) -> String| -> Vec<(Screen, u16, String)> {
         let mut x = 0;
@@ -53,7 +54,7 @@ pub fn tabs(width: u16) -> Vec<(Screen, u16, String)> {
     };
     let fits =
         |tabs: &Vec<(Screen, u16, String)>| tabs.last().is_some_and(|(_, x, text)| *x + text.len() as u16 <= width);
-    [all(&full), all(&short)].into_iter().find(fits).unwrap_or_else(|| all(&least))
+    [all(&full), all(&short), all(&bare)].into_iter().find(fits).unwrap_or_else(|| all(&least))
 }
 
 /// A column of a table.

@@ -35,8 +35,9 @@ fn click(model: &mut Model, at: Position, effects: &mut Vec<Effect>) {
     if !frame.body.contains(at) || !model.pages.is_empty() {
         return;
     }
-    let (_, above) = screens::list_rows(model);
-    let Some(row) = usize::from(at.y - frame.body.y).checked_sub(above) else { return };
+    let (height, above) = screens::list_rows(model);
+    let row = usize::from(at.y - frame.body.y).checked_sub(above);
+    let Some(row) = row.filter(|row| *row < height) else { return };
     match model.screen {
         Screen::Peers | Screen::Routes => {
             let before = screens::chosen_peer(model);

@@ -42,7 +42,7 @@ pub(super) fn distance(action: Action, rows: usize, height: usize) -> isize {
 pub(super) fn list_rows(model: &Model) -> (usize, usize) {
     let body = layout::frame(model.area()).body;
     let above = view::list_above(model, body.height);
-    (usize::from(body.height).saturating_sub(above), above)
+    (usize::from(body.height).saturating_sub(above + view::list_below(model, body)), above)
 }
 
 fn step_rows(model: &mut Model, action: Action) {

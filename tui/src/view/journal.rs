@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use wgnet_api::{JournalEntry, Severity};
 
-use super::paint::Row;
-use super::peers::filter_line;
+use super::paint::{Row, rows, section, wrapped};
+use super::peers::{filter_line, list_below};
 use crate::model::{Model, event_id};
 use crate::{moment, text};
 
@@ -15,14 +15,15 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let events = model.listed_events();
     let all = model.data.journal().count();
     let filter = filter_line(model, &model.journal.sieve, (events.len(), all), area, buffer);
-    let mut list = Rect { y: area.y + filter, height: area.height - filter, ..area };
+    let below = list_below(model, area) as u16;
+    let mut list = Rect { y: area.y + filter, height: area.height - filter - below, ..area };
     if let Some(held_at) = model.journal.held_at {
         let new = model.data.journal().filter(|entry| (entry.time_ms, entry.number) > held_at).count();
         if new > 0 && list.height > 1 {
             list.height -= 1;
             let told = if new == 1 { "1 new event".to_owned() } else { format!("{new} new events") };
             let row = Row::new().with(format!(" held: {told} since, z goes on"), theme.highlight);
-            row.draw(buffer, area, usize::from(area.height) - 1);
+            row.draw(buffer, Rect { y: list.bottom(), height: 1, ..list }, 0);
         }
     }
     if events.is_empty() {
@@ -46,6 +47,19 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
             buffer.set_style(Rect { y: list.y + y as u16, height: 1, ..list }, theme.selected);
         }
     }
+    if below > 0 {
+        let area = Rect { y: area.bottom() - below, height: below, ..area };
+        rows(buffer, area, &in_full(model, events[chosen], area.width));
+    }
+}
+
+/// An event with its whole text, in two lines below a rule.
+fn in_full(model: &Model, entry: &JournalEntry, width: u16) -> Vec<Row> {
+    let theme = &model.look.theme;
+    let mut lines = vec![section(theme, &entry.subject, &entry.kind, width)];
+    let told = wrapped(told(entry), usize::from(width).saturating_sub(2)).into_iter();
+    lines.extend(told.map(|line| Row::new().with(format!(" {line}"), theme.text)));
+    lines
 }
 
 /// One event: when, how bad, about whom, what.

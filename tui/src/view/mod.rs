@@ -3,6 +3,8 @@
 mod admin;
 mod fold;
 mod frame;
+#[cfg(test)]
+mod golden;
 mod journal;
 pub mod map;
 pub mod matrix;
@@ -23,7 +25,7 @@ use wgnet_api::PathKind;
 pub(crate) use admin::admin_rows;
 pub(crate) use overlay::{help_height, help_rows};
 pub(crate) use page::{page_height, page_rows, page_text};
-pub(crate) use peers::list_above;
+pub(crate) use peers::{list_above, list_below};
 
 use crate::glyph::Glyphs;
 use crate::model::{Connection, Model, Screen};

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use tui_input::Input;
+use wgnet_api::PathKind;
 
 use super::frame::text_of_key;
 use super::paint::{Row, centred, rows, section, window};
@@ -84,6 +85,22 @@ fn help_lines(model: &Model, width: u16) -> Vec<Row> {
         lines.extend(help_of(&model.keymap, context, width, theme));
     }
     lines.push(Row::new());
+    lines.push(section(theme, "signs", "", width.saturating_sub(2)));
+    let glyphs = model.look.glyphs;
+    for (sign, meaning) in [
+        (glyphs.path(PathKind::Direct), "direct: packets go straight to the peer"),
+        (glyphs.path(PathKind::Gateway), "via gateway: another node forwards them"),
+        (glyphs.path(PathKind::Unreachable), "unreachable: there is no way; in a curve, a probe that nothing answered"),
+        ("~41 ms", "the sum of the links on the way, not measured end to end"),
+        ("LATELY", "the last round trips, the newest to the right"),
+        ("SHAKE", "time since the last handshake of WireGuard; beyond 3 min the session is over"),
+        ("COST", "what paths are chosen by: the least sum of the links' costs wins"),
+        ("MARGIN", "how much more the second best way costs"),
+    ] {
+        let row = Row::new().with(format!("  {} ", text::fit(sign, KEYS.min(usize::from(width) / 3))), theme.accent);
+        lines.push(row.with(meaning, theme.text));
+    }
+    lines.push(Row::new());
     lines.push(section(
         theme,
         "filters",
@@ -123,7 +140,8 @@ fn help(model: &Model, body: Rect, scroll: usize, buffer: &mut Buffer) {
 fn draw_palette(model: &Model, body: Rect, input: &Input, chosen: usize, buffer: &mut Buffer) {
     let theme = &model.look.theme;
     let suggestions = palette::suggestions(model, input.value());
-    let area = centred(body, 76, 16);
+    // A few cells beside it would show pieces of words.
+    let area = centred(body, if body.width < 90 { body.width } else { 76 }, 16);
     let area = Rect { y: body.y, ..area };
     let within = window(buffer, area, "Command: Tab completes, Enter runs", theme);
     typed(Row::new().with(" : ", theme.accent), input, within.width, theme).draw(buffer, within, 0);

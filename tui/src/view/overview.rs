@@ -216,28 +216,23 @@ fn health(model: &Model, shown: &Snapshot, width: u16, most: usize) -> Vec<Row> 
 fn changes(model: &Model, width: u16, most: usize) -> Vec<Row> {
     let theme = &model.look.theme;
     let folds = folded(model.data.journal().rev(), most);
-    let is_folded = folds.iter().any(|fold| fold.more > 0);
-    // ` +13`, or ` and 13 more` where there is room.
-    let extra = match (is_folded, width) {
-        (true, 100..) => 12,
-        (true, 40..) => 4,
-        _ => 0,
-    };
     let name_cells = journal::name_cells(width);
-    let mut lines = Vec::new();
-    for fold in &folds {
+    let subjects = folds.iter().map(|fold| {
         let more = match (fold.more, width) {
             (0, _) => String::new(),
             (more, 100..) => format!(" and {more} more"),
             (more, _) => format!(" +{more}"),
         };
-        let subject = if name_cells == 0 {
-            format!("{}{more}", fold.newest.subject)
-        } else {
-            let cells = name_cells + extra;
-            let name_cells = text::width(&fold.newest.subject).min(cells.saturating_sub(more.len()));
-            text::fit(&format!("{}{more}", text::fit(&fold.newest.subject, name_cells)), cells)
-        };
+        let name = &fold.newest.subject;
+        let cells = if name_cells == 0 { text::width(name) } else { text::width(name).min(name_cells) };
+        text::fit(name, cells) + &more
+    });
+    let subjects: Vec<String> = subjects.collect();
+    // The column is as wide as it must be, so that more of what happened fits.
+    let widest = subjects.iter().map(|subject| text::width(subject)).max().filter(|_| name_cells > 0);
+    let mut lines: Vec<Row> = Vec::new();
+    for (fold, subject) in folds.iter().zip(subjects) {
+        let subject = widest.map_or_else(|| subject.clone(), |cells| text::fit(&subject, cells));
         let head = journal::head(model, fold.newest, fold.severity, &subject, width, false);
         lines.push(head.with(journal::told(fold.newest), theme.text));
     }
@@ -250,7 +245,11 @@ fn changes(model: &Model, width: u16, most: usize) -> Vec<Row> {
 /// What is wrong as the daemon tells it and, of peers that cannot be reached, what it does not tell there.
 fn problems(model: &Model, shown: &Snapshot) -> Vec<Health> {
     let mut problems = shown.status.health.clone();
-    let is_told = |peer: &Peer| shown.status.health.iter().any(|line| line.text.contains(&peer.name));
+    // Names are DNS labels: `ams` is not told by a line about `git-ams`.
+    let is_named = |text: &str, name: &str| {
+        text.split(|letter: char| !letter.is_alphanumeric() && letter != '-').any(|word| word == name)
+    };
+    let is_told = |peer: &Peer| shown.status.health.iter().any(|line| is_named(&line.text, &peer.name));
     let is_lost = |peer: &&Peer| peer.path == PathKind::Unreachable && !peer.refused && !is_told(peer);
     let mut lost: BTreeMap<&str, Vec<&Peer>> = BTreeMap::new();
     for peer in shown.status.peers.iter().filter(is_lost) {

@@ -114,9 +114,6 @@ fn peer_lines(model: &Model, peer: &Peer, width: u16) -> Vec<Row> {
     let about = if figures.are_composed { "~" } else { "" };
     facts.extend(figures.rtt_ms.map(|ms| format!("{about}{}", milliseconds(ms))));
     facts.extend(figures.loss.map(|share| format!("{about}{} lost", percent(share))));
-    if figures.are_composed && figures.rtt_ms.is_some() {
-        facts.push("composed of the links on the way".to_owned());
-    }
     title.push(format!("  {}", facts.join(", ")), theme.muted);
     let mut lines = vec![title, Row::new()];
     let reason = wrapped(&peer.why, usize::from(width).saturating_sub(2));
@@ -141,6 +138,10 @@ fn facts_lines(model: &Model, peer: &Peer) -> Vec<Row> {
     let rate = model.data.history(peer).map(|history| history.rate(model.time_ms())).unwrap_or_default();
     let older = model.data.older_s(model.now_ms);
     let mut lines = vec![pair("addresses", peer.addresses.join(" "))];
+    let figures = model.data.figures(peer);
+    if let (true, Some(ms)) = (figures.are_composed, figures.rtt_ms) {
+        lines.push(pair("round trip", format!("~{}: the sum of the links on the way", milliseconds(ms))));
+    }
     let shake = peer.handshake_age_s.map(|age| format!(", handshake {} ago", text::age(age + older)));
     lines.extend(peer.endpoint.as_ref().map(|to| pair("endpoint", to.clone() + shake.as_deref().unwrap_or(""))));
     lines.extend(peer.probes.map(|probes| {

@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 
 use crate::glyph::Glyphs;
 use crate::text;
@@ -54,7 +54,16 @@ impl Row {
             }
             let cells = text::width(piece);
             let shown = if cells > left { text::fit(piece, left) } else { text::plain(piece).into_owned() };
-            x = buffer.set_stringn(x, y, shown, left, *style).0;
+            let end = buffer.set_stringn(x, y, &shown, left, *style).0;
+            if style.add_modifier.contains(Modifier::UNDERLINED) {
+                // Blanks around a word have no line below them.
+                let leading = shown.bytes().take_while(|byte| *byte == b' ').count() as u16;
+                let trailing = shown.bytes().rev().take_while(|byte| *byte == b' ').count() as u16;
+                for blank in (x..(x + leading).min(end)).chain(end.saturating_sub(trailing).max(x)..end) {
+                    buffer[(blank, y)].modifier.remove(Modifier::UNDERLINED);
+                }
+            }
+            x = end;
         }
     }
 }
@@ -139,6 +148,17 @@ mod tests {
             row.draw(&mut buffer, Rect::new(0, 0, width, 2), 9);
             assert!(buffer.content().iter().all(|cell| !cell.symbol().contains('\u{1b}')));
         }
+    }
+
+    #[test]
+    fn only_words_are_underlined() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 9, 1));
+        let style = Style::new().add_modifier(Modifier::UNDERLINED);
+        let area = buffer.area;
+        Row::new().with(" a b  ", style).with("   ", style).draw(&mut buffer, area, 0);
+        let lined: Vec<usize> =
+            (0..9).filter(|x| buffer.content()[*x].modifier.contains(Modifier::UNDERLINED)).collect();
+        assert_eq!(lined, [1, 2, 3]);
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub(crate) fn list_above(model: &Model, height: u16) -> usize {
     usize::from(has_head) + usize::from(has_filter_line(model, sieve, height))
 }
 
+/// Rows below the last one of a list: of the journal the chosen event is told in full there where rows are too short.
+pub(crate) fn list_below(model: &Model, body: Rect) -> usize {
+    let is_short = model.screen == crate::model::Screen::Journal && body.width < 120;
+    if is_short && body.height >= 12 { 3 } else { 0 }
+}
+
 fn has_filter_line(model: &Model, sieve: &Sieve, height: u16) -> bool {
     let is_edited = matches!(model.overlay, Some(Overlay::Filter(..)));
     height >= 3 && (is_edited || !sieve.text.is_empty())

@@ -9,9 +9,10 @@ use crate::export::text::plain_text;
 use crate::fixture;
 use crate::glyph::Glyphs;
 use crate::keys::Keymap;
-use crate::message::Message;
+use crate::message::{Message, Playing};
 use crate::model::{Look, Model, Overlay, Screen};
 use crate::once;
+use crate::source::demo;
 use crate::update::update;
 
 const SIZES: [(u16, u16); 8] = [(20, 5), (40, 10), (80, 24), (120, 40), (200, 60), (1, 1), (7, 3), (300, 100)];
@@ -144,6 +145,72 @@ fn names_of_every_kind_cannot_break_the_layout() {
         let text: String = (column..column + 5).map(|x| buffer[(x, y)].symbol()).collect();
         assert_eq!(text, "10.1.", "row {y}");
     }
+}
+
+#[test]
+fn the_header_says_that_it_is_a_recording_and_where_in_it() {
+    let recording = demo::recording();
+    let head = |model: &mut Model, width| {
+        let text = drawn(model, Screen::Peers, (width, 24));
+        text.lines().next().expect("a header").trim_end().to_owned()
+    };
+    let mut model = once::recorded(&recording, demo::PLACE, 150_000, Look::default());
+    assert_eq!(head(&mut model, 20), " ▶ demo 2:30/4:30");
+    for width in [40, 80, 160] {
+        let head = head(&mut model, width);
+        assert!(head.starts_with(" ▶ demo 2:30/4:30  laptop-anna"), "{head}");
+        assert!(head.contains("✗ 1") && !head.contains("live") && !head.contains("healthy"), "{head}");
+        assert!(crate::text::width(&head) <= usize::from(width));
+    }
+    assert!(head(&mut model, 160).ends_with("✗ 1 unreachable"));
+    for (paused, speed, told) in [(true, 1.0, "demo paused 2:30/4:30"), (false, 4.0, "demo 4x 2:30/4:30")] {
+        let playing = Playing { at_ms: 150_000, length_ms: 270_000, speed, paused };
+        update(&mut model, Message::Playing(playing), 150_000);
+        assert!(head(&mut model, 80).contains(told), "{told}");
+    }
+    let mut model = once::recorded(&recording, "monday.jsonl", 0, Look::default());
+    let head = head(&mut model, 160);
+    assert!(head.contains("replay 0:00/4:30") && head.ends_with("healthy"), "{head}");
+}
+
+#[test]
+fn who_is_unreachable_is_a_problem_with_a_reason_also_where_the_daemon_tells_none() {
+    let mut snapshot = fixture::snapshot(8);
+    snapshot.status.health[0].text = "not-heidi-but-another is not reachable".into();
+    let shown = |snapshot: &_| drawn(&mut once::moment(snapshot, &[], Look::default()), Screen::Overview, (120, 40));
+    let text = shown(&snapshot);
+    assert!(text.contains("✗ heidi is unreachable: no handshake with it for 3 min"), "{text}");
+    assert!(text.contains("3 problems"), "{text}");
+    snapshot.status.health[0].text = "heidi: is not reachable".into();
+    assert!(!shown(&snapshot).contains("heidi is unreachable"), "once is enough");
+    snapshot.status.health.clear();
+    snapshot.status.peers.retain(|peer| peer.name != "heidi");
+    assert!(shown(&snapshot).contains("all is well"));
+}
+
+#[test]
+fn what_happens_to_many_at_once_is_one_line_of_the_overview_and_many_of_the_journal() {
+    let moved = |number: u64, name: &str| {
+        fixture::entry(number, 9, Severity::Info, "path", name, &format!("{name}: through beta (was through carol)"))
+    };
+    let journal: Vec<_> = (1..).zip(["erin", "frank", "grace"]).map(|(number, name)| moved(number, name)).collect();
+    let mut model = once::moment(&fixture::snapshot(8), &journal, Look::default());
+    let wide = drawn(&mut model, Screen::Overview, (120, 40));
+    assert!(wide.contains("grace and 2 more through beta (was through carol)"), "{wide}");
+    assert!(!wide.contains("frank"), "{wide}");
+    let narrow = drawn(&mut model, Screen::Overview, (80, 24));
+    assert!(narrow.contains("grace +2 through beta (was through carol)"), "{narrow}");
+    let all = drawn(&mut model, Screen::Journal, (80, 24));
+    assert!(["erin", "frank", "grace"].iter().all(|name| all.contains(name)), "{all}");
+}
+
+#[test]
+fn a_long_event_is_told_in_full_below_the_journal() {
+    let text = "through beta (was through carol), since the link between alice and carol is gone for good, as it seems";
+    let journal = [fixture::entry(1, 9, Severity::Info, "path", "erin", text)];
+    let mut model = once::moment(&fixture::snapshot(8), &journal, Look::default());
+    let shown = drawn(&mut model, Screen::Journal, (80, 24));
+    assert!(shown.contains('…') && shown.contains("as it seems"), "{shown}");
 }
 
 #[test]
