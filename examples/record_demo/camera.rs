@@ -205,7 +205,9 @@ impl Camera {
         let elapsed_s = (now.time_ms - self.last.time_ms) / 1_000;
         let before: BTreeMap<&str, &Peer> = self.last.status.peers.iter().map(|peer| (&*peer.id, peer)).collect();
         for (turn, peer) in (0..).zip(&mut now.status.peers) {
-            let Some(old) = before.get(&*peer.id).filter(|_| (second + turn) % PEER_TURNS != 0) else { continue };
+            let Some(old) = before.get(&*peer.id).filter(|_| !(second + turn).is_multiple_of(PEER_TURNS)) else {
+                continue;
+            };
             let measured = Peer {
                 handshake_age_s: peer.handshake_age_s,
                 rtt_ms: peer.rtt_ms,
@@ -222,7 +224,8 @@ impl Camera {
         let before: BTreeMap<(&str, &str), &MeshLink> =
             self.last.mesh.links.iter().map(|link| ((&*link.a, &*link.b), link)).collect();
         for (turn, link) in (0..).zip(&mut now.mesh.links) {
-            let Some(old) = before.get(&(&*link.a, &*link.b)).filter(|_| (second + turn) % LINK_TURNS != 0) else {
+            let Some(old) = before.get(&(&*link.a, &*link.b)).filter(|_| !(second + turn).is_multiple_of(LINK_TURNS))
+            else {
                 continue;
             };
             if (MeshLink { rtt_ms: link.rtt_ms, loss: link.loss, ..(*old).clone() }) == *link {

@@ -137,7 +137,7 @@ pub struct Engine {
     /// Whether traffic of others is being led around this gateway.
     pub(super) draining: bool,
     /// What static peers refuse of this node's claims.
-    pub(super) refusals: BTreeMap<NodeId, Vec<super::wire::Refusal>>,
+    pub(super) refusals: BTreeMap<NodeId, super::reach::Refused>,
     firm_from: Time,
     votes_firmly: bool,
     ready: bool,

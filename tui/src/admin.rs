@@ -99,6 +99,23 @@ impl Deed {
         Self::LogLevel,
     ];
 
+    /// What it is called in the palette.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::LinkCost => "link-cost",
+            Self::ClearLinkCost => "link-cost-clear",
+            Self::GatewayCost => "gateway-cost",
+            Self::ClearGatewayCost => "gateway-cost-clear",
+            Self::Drain => "drain",
+            Self::Undrain => "drain-undo",
+            Self::Probe => "probe",
+            Self::Forget => "forget",
+            Self::Reload => "reload",
+            Self::Confirm => "confirm",
+            Self::LogLevel => "log-level",
+        }
+    }
+
     /// Its title.
     pub fn title(self) -> &'static str {
         match self {

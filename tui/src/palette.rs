@@ -1,6 +1,7 @@
 //! The command palette: every action by name, and commands with names of nodes behind them. What is typed is matched
 //! loosely: `nxs` finds `next-screen`.
 
+use crate::admin::Deed;
 use crate::keys::{Action, TABLE};
 use crate::model::{Model, Screen};
 use crate::theme;
@@ -18,6 +19,8 @@ pub enum Command {
     Goto(Screen),
     /// Take a theme.
     Theme(&'static str),
+    /// Begin a change.
+    Change(Deed),
     /// Not a command yet: put this into the line, and go on.
     Type(String),
 }
@@ -84,7 +87,8 @@ fn actions(typed: &str) -> Vec<Suggestion> {
         is_useful && is_new
     });
     let actions = actions.map(|row| Suggestion::new(row.name, row.help, Command::Do(row.action)));
-    ranked(templates.chain(actions), typed, |text| text)
+    let deeds = Deed::ALL.map(|deed| Suggestion::new(deed.word(), deed.title(), Command::Change(deed)));
+    ranked(templates.chain(deeds).chain(actions), typed, |text| text)
 }
 
 fn names(model: &Model) -> Vec<String> {

@@ -41,9 +41,9 @@ impl Engine {
             let severity = if own { Severity::Error } else { Severity::Warning };
             add(severity, conflict.code, conflict.text.clone(), remedy);
         }
-        for (id, refused) in &self.refusals {
+        for (id, refused) in self.refusals.iter().filter(|(_, refused)| refused.told) {
             let name = self.name_of(id);
-            for refusal in refused {
+            for refusal in &refused.what {
                 let text = format!("{name} refuses this node: {}", told(*refusal));
                 add(
                     Severity::Error,

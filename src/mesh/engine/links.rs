@@ -88,6 +88,8 @@ impl Engine {
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.reconciled = None;
         neighbour.outbox.clear();
+        // Only who is part of the mesh has a tunnel.
+        self.refusals.remove(&id);
         let rtt = neighbour.link.cost.rtt().unwrap_or_default();
         let text = format!(
             "the link to {name} is up: echoes in both directions, round trip {:.1} ms",

@@ -93,7 +93,8 @@ impl Engine {
             let (old, new) = (say(next(before, &id)), say(next(&self.paths, &id)));
             let because = cause.map_or_else(|| "another path is shorter now".to_owned(), |cause| self.told(cause));
             let text = format!("{name}: {new} (was {old}), since {because}");
-            self.event(Severity::Info, EventKind::Path, &name, text);
+            let lost = !self.paths.contains_key(&id) && self.standing.admitted.contains(&id);
+            self.event(if lost { Severity::Warning } else { Severity::Info }, EventKind::Path, &name, text);
         }
     }
 

@@ -10,4 +10,4 @@ mod statics;
 
 pub(super) use candidates::is_public;
 pub(super) use direct::Direct;
-pub(super) use statics::{Answers, StaticState, told};
+pub(super) use statics::{Answers, Refused, StaticState, told};

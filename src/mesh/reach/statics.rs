@@ -89,6 +89,18 @@ impl StaticState {
     }
 }
 
+/// A refusal that lasts for so long is no matter of who started first.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// What a static peer refuses of this node's claims.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Refused {
+    pub(in super::super) what: Vec<Refusal>,
+    since: Time,
+    /// Whether people were told.
+    pub(in super::super) told: bool,
+}
+
 /// What a refusal means to the node that hears it.
 pub(in super::super) fn told(refusal: Refusal) -> &'static str {
     match refusal {
@@ -259,7 +271,7 @@ impl Engine {
             }
             return;
         }
-        self.hear_refusals(from, &reply.refused);
+        self.hear_refusals(now, from, &reply.refused);
         let state = &mut self.statics[index];
         state.token = Some(reply.token);
         state.answered = true;
@@ -288,25 +300,26 @@ impl Engine {
         self.compare_digest(now, from, reply.digest);
     }
 
-    /// A static peer told which of this node's claims it refuses.
-    fn hear_refusals(&mut self, from: NodeId, refused: &[Refusal]) {
-        let before = self.refusals.get(&from).map_or(&[][..], Vec::as_slice);
-        if before == refused {
-            return;
-        }
-        let name = self.name_of(&from);
-        for refusal in refused {
-            self.event(
-                Severity::Error,
-                EventKind::Refused,
-                &name,
-                format!("{name} refuses this node: {}", told(*refusal)),
-            );
-        }
+    /// A static peer told which of this node's claims it refuses. That is believed, and told, once it lasts: two static
+    /// peers that start at once refuse each other until each has answered the other's challenge.
+    fn hear_refusals(&mut self, now: Time, from: NodeId, refused: &[Refusal]) {
         if refused.is_empty() {
             self.refusals.remove(&from);
-        } else {
-            self.refusals.insert(from, refused.to_vec());
+            return;
+        }
+        let heard =
+            self.refusals.entry(from).or_insert_with(|| Refused { what: refused.to_vec(), since: now, told: false });
+        if heard.what != refused {
+            *heard = Refused { what: refused.to_vec(), since: now, told: false };
+        }
+        if heard.told || now.since(heard.since) < REFUSED_FOR {
+            return;
+        }
+        heard.told = true;
+        let name = self.name_of(&from);
+        for refusal in refused {
+            let text = format!("{name} refuses this node: {}", told(*refusal));
+            self.event(Severity::Error, EventKind::Refused, &name, text);
         }
     }
 

@@ -1,3 +1,5 @@
+//! Ways against brute force, and the rules that every way keeps.
+
 use super::*;
 use crate::view::testing::{Draw, link, node};
 

@@ -26,20 +26,24 @@ pub(super) fn step(model: &mut Model, action: Action) {
     }
 }
 
+/// Begins a change, whatever was under way.
+pub(super) fn begin(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
+    model.admin.chosen = Deed::ALL.iter().position(|known| *known == deed).unwrap_or_default();
+    model.admin.scroll = 0;
+    if !deed.blanks().is_empty() {
+        model.admin.stage = Stage::Fill(Form::new(deed));
+        return;
+    }
+    match deed.request(&[]) {
+        Ok(request) => ask(model, request, effects),
+        Err(mistake) => model.say(Severity::Warning, mistake, 5),
+    }
+}
+
 /// Begins the chosen change; goes back to the list from its result.
 pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
     match &model.admin.stage {
-        Stage::Choose => {
-            let deed = Deed::ALL[model.admin.chosen];
-            if deed.blanks().is_empty() {
-                match deed.request(&[]) {
-                    Ok(request) => begin(model, request, effects),
-                    Err(mistake) => model.say(Severity::Warning, mistake, 5),
-                }
-            } else {
-                model.admin.stage = Stage::Fill(Form::new(deed));
-            }
-        }
+        Stage::Choose => begin(model, Deed::ALL[model.admin.chosen], effects),
         Stage::Done { .. } => model.admin.stage = Stage::Choose,
         Stage::Fill(_) | Stage::Weighing(_) | Stage::Asking { .. } | Stage::Doing(_) => {}
     }
@@ -74,7 +78,7 @@ pub(super) fn fill(model: &mut Model, event: KeyEvent, effects: &mut Vec<Effect>
         KeyCode::Enter => {
             let values: Vec<&str> = form.inputs.iter().map(Input::value).collect();
             match form.deed.request(&values) {
-                Ok(request) => return begin(model, really(model, request), effects),
+                Ok(request) => return ask(model, really(model, request), effects),
                 Err(mistake) => form.mistake = Some(mistake),
             }
         }
@@ -110,7 +114,7 @@ fn really(model: &Model, request: Request) -> Request {
     }
 }
 
-fn begin(model: &mut Model, request: Request, effects: &mut Vec<Effect>) {
+fn ask(model: &mut Model, request: Request, effects: &mut Vec<Effect>) {
     model.admin.scroll = 0;
     model.admin.stage = match weigh(&request, model.data.live()) {
         Weighing::Harmless => {

@@ -134,6 +134,10 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
         Command::Do(action) => act(model, action, effects),
         Command::Goto(screen) => go(model, screen),
         Command::Theme(name) => take_theme(model, name),
+        Command::Change(deed) => {
+            go(model, Screen::Admin);
+            admin::begin(model, deed, effects);
+        }
         Command::Type(text) => model.overlay = Some(Overlay::Palette(Input::from(text), 0)),
         Command::Peer(name) => {
             if let Some(id) = model.data.peer_named(&name).map(|peer| peer.id.clone()) {

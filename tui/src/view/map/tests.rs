@@ -1,3 +1,5 @@
+//! What the map must show at every size, and that it stays in place.
+
 use wgnet_api::MeshNode;
 
 use super::*;

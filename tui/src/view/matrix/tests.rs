@@ -1,3 +1,5 @@
+//! What the matrix shows, and that it scrolls.
+
 use super::*;
 use crate::view::map::order;
 use crate::view::testing::{Draw, link, mesh_of, node, text};
