@@ -367,6 +367,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_readme_has_this_table() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        let readme = std::fs::read_to_string(&path).expect("there is a README");
+        let (head, rest) = readme.split_once("writes this table -->\n").expect("a place for the table");
+        let (table, tail) = rest.split_once("<!-- end of keys -->").expect("an end of the table");
+        if std::env::var_os("WGNET_UPDATE_SCREENS").is_some() {
+            let text = format!("{head}writes this table -->\n{}<!-- end of keys -->{tail}", markdown());
+            std::fs::write(&path, text).expect("the README can be written");
+            return;
+        }
+        assert_eq!(table, markdown(), "run `WGNET_UPDATE_SCREENS=1 cargo test -p wgnet-tui readme`");
+    }
+
+    #[test]
     fn no_key_means_two_things_in_one_context() {
         let mut seen = BTreeSet::new();
         for row in TABLE {
