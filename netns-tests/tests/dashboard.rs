@@ -42,7 +42,9 @@ fn a_person_attaches_filters_asks_why_and_sees_the_daemon_go_and_come_back() {
     screen.wait_for("that it is back", SOON, |text| {
         text.contains("live") && !text.to_lowercase().contains("reconnecting")
     });
+    // A terminal that reads both at once takes them for Alt and q.
     screen.types("\x1b");
+    screen.wait_for("the table again", SOON, |text| !text.contains("WHY"));
     screen.types("q");
     assert!(screen.ends(SOON), "q ends it");
     assert!(!screen.is_alternate(), "the terminal is as it was");
