@@ -3,7 +3,7 @@
 //! This page is the map. Each folder opens with its own story.
 //!
 //! ```text
-//!   main ── cli ──────────────► wgnet-api (types, client) ◄── tui (later)
+//!   main ── cli ──────────────► wgnet-api (types, client) ◄── wgnet-tui
 //!             │                     ▲
 //!             ▼                     │
 //!           daemon ──────────────► admin      clocks, sockets, tasks: only here
@@ -37,8 +37,9 @@
 //! | the embedded WireGuard | [`tunnel::userspace`] |
 //! | addresses, routes | [`system`] |
 //! | keys and state on disk, the main loop, signals | [`daemon`] |
-//! | HTTP over the unix socket | [`admin`], its types in the crate `wgnet-api` |
+//! | HTTP over the unix socket and TCP, the stream, metrics | [`admin`], its types in the crate `wgnet-api` |
 //! | virtual networks, scenario files, invariants | [`sim`] |
+//! | the dashboard | the crate `wgnet-tui` |
 //! | real daemons in network namespaces | the crate `netns-tests` |
 //!
 //! # Reading order

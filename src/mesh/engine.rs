@@ -20,6 +20,7 @@ mod view;
 mod what_if;
 mod why;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
@@ -105,6 +106,8 @@ pub struct Engine {
     /// What will act when holds run out, in order.
     coming: Vec<(Graph, Paths)>,
     crossings: Option<Arc<Crossings>>,
+    /// What other ways there are from here, once someone looked.
+    alternatives: OnceCell<view::Alternatives>,
     uplinks: BTreeSet<NodeId>,
     /// Whether pairs outside the graph get direct links.
     pub(super) direct_on: bool,
@@ -188,6 +191,7 @@ impl Engine {
             past: VecDeque::new(),
             coming: Vec::new(),
             crossings: None,
+            alternatives: OnceCell::new(),
             uplinks: BTreeSet::new(),
             direct_on: config.direct != DirectMode::Never,
             local: LocalNetwork::default(),

@@ -49,6 +49,7 @@ impl Engine {
             return;
         }
         self.effective_hash = graph.hash();
+        self.alternatives.take();
         self.count("path_computations");
         let paths = graph.paths(&self.id);
         let graph = std::mem::replace(&mut self.graph, graph);

@@ -8,6 +8,9 @@ use super::super::path::{Paths, Route};
 use super::super::view::{NodeView, PathKind, View};
 use super::Engine;
 
+/// First nodes of other ways: the cost of the edge to each, and its own shortest paths.
+pub(super) type Alternatives = BTreeMap<NodeId, (u64, Paths)>;
+
 impl Engine {
     pub(super) fn look(&self) -> View {
         let others = self.alternatives();
@@ -15,7 +18,7 @@ impl Engine {
             .lsdb
             .abouts()
             .filter(|(id, about)| *id != self.id && !about.left)
-            .map(|(id, _)| self.look_at(id, &others))
+            .map(|(id, _)| self.look_at(id, others))
             .collect();
         nodes.extend(self.silent_statics());
         nodes.sort_by(|a, b| (&a.addresses, &a.name).cmp(&(&b.addresses, &b.name)));
@@ -36,13 +39,17 @@ impl Engine {
         }
     }
 
-    /// Shortest paths of every neighbour in the graph, with the cost of the edge to it.
-    fn alternatives(&self) -> BTreeMap<NodeId, (u64, Paths)> {
-        let edge = |id: NodeId| Some((id, (self.graph.edge(&self.id, &id)?, self.graph.paths(&id))));
-        self.graph.neighbours(&self.id).filter_map(edge).collect()
+    /// Every neighbour in the graph with the cost of the edge to it and, of gateways, their shortest paths: nothing leads
+    /// on over a leaf. In a large mesh this is what a look costs, so it is done once for each graph.
+    fn alternatives(&self) -> &Alternatives {
+        self.alternatives.get_or_init(|| {
+            let onward = |id: &NodeId| if self.standing.is_gateway(id) { self.graph.paths(id) } else { Paths::new() };
+            let edge = |id: NodeId| Some((id, (self.graph.edge(&self.id, &id)?, onward(&id))));
+            self.graph.neighbours(&self.id).filter_map(edge).collect()
+        })
     }
 
-    fn look_at(&self, id: NodeId, others: &BTreeMap<NodeId, (u64, Paths)>) -> NodeView {
+    fn look_at(&self, id: NodeId, others: &Alternatives) -> NodeView {
         let about = self.lsdb.about(&id).expect("the node was listed from the database");
         let neighbour = self.neighbours.get(&id);
         let route = self.paths.get(&id);
@@ -114,7 +121,7 @@ impl Engine {
 
     /// The best of the other ways: its cost in all, and its first node. Beneath a direct link outside the graph that is
     /// the path through gateways.
-    fn runner_up(&self, id: NodeId, switched: bool, others: &BTreeMap<NodeId, (u64, Paths)>) -> Option<(u64, NodeId)> {
+    fn runner_up(&self, id: NodeId, switched: bool, others: &Alternatives) -> Option<(u64, NodeId)> {
         let route = self.paths.get(&id)?;
         if switched {
             return Some((route.cost(), route.next));
