@@ -83,7 +83,7 @@ const COUNTERS: [(&str, &str); 30] = [
     ("path_changes", "Changes of the path to a node"),
     ("path_computations", "Computations of all paths"),
     ("reconciliations", "Comparisons of databases with a neighbour after their digests differed"),
-    ("records_told", "Records sent again because a neighbour lacked them"),
+    ("records_told", "Versions of its own record that this node told"),
     ("statements_forged", "Signed statements that somebody forged"),
     ("statements_relayed", "Signed statements passed on for others"),
     ("statements_stale", "Signed statements that were overtaken"),

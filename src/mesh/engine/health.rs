@@ -1,5 +1,7 @@
 //! What is wrong with the mesh, as far as this node knows: each line says what to do about it.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::super::event::Severity;
@@ -142,15 +144,9 @@ impl Engine {
     fn shadowed(&self) -> Option<HealthLine> {
         let mut shadowed = self.standing.admitted.iter().filter(|id| **id != self.id).filter_map(|id| {
             let about = self.lsdb.about(id)?;
-            let net = |local: &LocalAddress| IpNet::new(local.address, local.prefix).ok();
-            let is_inside = |local: &&LocalAddress| {
-                // A host route for one address is more specific than a network; a /32 network is that address itself.
-                let subnet = self.config.subnets.iter().map(IpNet::prefix_len).max().unwrap_or(0);
-                local.prefix > subnet
-                    && net(local).is_some_and(|net| about.addresses.iter().any(|address| net.contains(address)))
-            };
-            let local = self.local.addresses.iter().find(is_inside)?;
-            Some((self.name_of(id), net(local)?.trunc()))
+            let local = &self.local.addresses;
+            let net = about.addresses.iter().find_map(|address| shadow(&self.config.subnets, local, *address))?;
+            Some((self.name_of(id), net))
         });
         let (name, net) = shadowed.next()?;
         let more = match shadowed.count() {
@@ -163,5 +159,33 @@ impl Engine {
             text: format!("{name}{more} has an address in {net}, a network of this machine: packets for it stay there"),
             remedy: "give the node another address, or the overlay another subnet".to_owned(),
         })
+    }
+}
+
+/// The network of this machine to which packets for an address of the overlay go instead: the one that holds it and is
+/// narrower than the overlay's subnet around it, whose route leads into the mesh.
+fn shadow(subnets: &[IpNet], local: &[LocalAddress], address: IpAddr) -> Option<IpNet> {
+    let subnet = subnets.iter().find(|subnet| subnet.contains(&address))?;
+    let nets = local.iter().filter_map(|local| IpNet::new(local.address, local.prefix).ok());
+    nets.map(|net| net.trunc()).find(|net| net.contains(&address) && net.prefix_len() > subnet.prefix_len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_a_narrower_network_of_this_machine_is_shadowed() {
+        let subnets = ["10.1.0.0/16", "fd01::/64"].map(|net| net.parse().expect("a prefix"));
+        let local = |address: &str, prefix| LocalAddress { address: address.parse().expect("an address"), prefix };
+        let lan = [local("10.1.2.7", 24), local("192.168.1.7", 24), local("fd01::1:7", 112)];
+        let hit = |address: &str| {
+            let net = shadow(&subnets, &lan, address.parse().expect("an address"));
+            net.map(|net| net.to_string())
+        };
+        assert_eq!(hit("10.1.2.9").as_deref(), Some("10.1.2.0/24"), "though the other subnet is narrower than that");
+        assert_eq!(hit("fd01::1:9").as_deref(), Some("fd01::1:0/112"));
+        assert_eq!([hit("10.1.3.9"), hit("fd01::2:9"), hit("192.168.1.9")], [None, None, None]);
+        assert_eq!(shadow(&subnets, &[local("10.9.9.9", 8)], "10.1.2.9".parse().expect("an address")), None, "wider");
     }
 }

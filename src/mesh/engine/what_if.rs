@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::ids::NodeId;
 use super::super::io::CommandError;
+use super::super::path::Graph;
 use super::super::view::{Forecast, GatewayLoad, Move, WhatIf};
 use super::Engine;
 use super::origin::DRAINED_COST;
@@ -59,7 +60,8 @@ impl Engine {
         for from in &starts {
             // Both directions of a pair take the same way; people find a pair by the name that comes first.
             let name = self.name_of(from);
-            let (before, after) = (self.graph.paths(from), graph.paths(from));
+            let tree = |graph: &Graph| graph.tree(from, &graph.paths(from));
+            let (before, after) = (tree(&self.graph), tree(&graph));
             let counts = |to: &&NodeId| *to != from && (!all || name < self.name_of(to));
             for to in ends.iter().filter(counts) {
                 let other = if *from == self.id() { *to } else { *from };
@@ -67,7 +69,7 @@ impl Engine {
                 if mine && self.neighbours.get(&other).is_some_and(|neighbour| neighbour.direct.is_active()) {
                     continue;
                 }
-                let (old, new) = (self.graph.way(&before, from, to), graph.way(&after, from, to));
+                let (old, new) = (before.way(to), after.way(to));
                 for gateway in old.iter().flatten().filter(|id| *id != to) {
                     load.entry(*gateway).and_modify(|load| load.0 += 1);
                 }

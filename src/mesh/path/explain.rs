@@ -72,7 +72,7 @@ fn decided(cost: u64, chosen: u64, way: Vec<(NodeId, u64)>) -> Verdict {
 
 /// The path, node after node, with the cost of each edge.
 fn way(graph: &Graph, from: &NodeId, to: &NodeId) -> Option<Vec<(NodeId, u64)>> {
-    let way = graph.way(&graph.paths(from), from, to)?;
+    let way = graph.tree(from, &graph.paths(from)).way(to)?;
     let ends = std::iter::once(from).chain(&way).zip(&way);
     ends.map(|(before, at)| Some((*at, graph.edge(before, at)?))).collect()
 }

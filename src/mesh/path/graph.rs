@@ -46,6 +46,27 @@ impl Route {
     }
 }
 
+/// The shortest ways from one node, each node with the one before it.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    source: NodeId,
+    before: BTreeMap<NodeId, NodeId>,
+}
+
+impl Tree {
+    /// The nodes after the source on the way to `to`; `None` where there is none.
+    pub fn way(&self, to: &NodeId) -> Option<Vec<NodeId>> {
+        let mut way = Vec::new();
+        let mut at = *to;
+        while at != self.source {
+            way.push(at);
+            at = *self.before.get(&at)?;
+        }
+        way.reverse();
+        Some(way)
+    }
+}
+
 /// Shortest paths from one node to all others it reaches.
 pub type Paths = BTreeMap<NodeId, Route>;
 
@@ -123,29 +144,23 @@ impl Graph {
         paths
     }
 
-    /// The nodes after `source` on the shortest way to `to`; `None` where there is none. `paths` are those of `source`.
-    pub fn way(&self, paths: &Paths, source: &NodeId, to: &NodeId) -> Option<Vec<NodeId>> {
-        let mut way = Vec::new();
-        let mut at = *to;
-        while at != *source {
-            let distance = paths.get(&at)?.distance;
-            // Sums are unique, so exactly one neighbour completes the distance.
-            let completes = |before: &NodeId| {
-                let walked = if before == source { Some(0) } else { paths.get(before).map(|route| route.distance) };
-                let forwards = before == source || self.is_gateway(before);
-                forwards && walked.zip(self.weight(before, &at)).is_some_and(|(walked, edge)| walked + edge == distance)
-            };
-            way.push(at);
-            let before = self.neighbours(&at).find(completes)?;
-            at = before;
+    /// The shortest ways from `source`, whose `paths` these are, as a tree: one look at each edge.
+    pub fn tree(&self, source: &NodeId, paths: &Paths) -> Tree {
+        let walked = |id: &NodeId| if id == source { Some(0) } else { paths.get(id).map(|route| route.distance) };
+        let mut before = BTreeMap::new();
+        for (a, b, weight) in &self.edges {
+            for (from, to) in [(*a, *b), (*b, *a)] {
+                let (near, far) = (&self.ids[from], &self.ids[to]);
+                // Sums are unique, so exactly one edge into each node completes its distance.
+                let distance = || paths.get(far).map(|route| route.distance);
+                let completes =
+                    || walked(near).map(|walked| walked + *weight).is_some_and(|sum| distance() == Some(sum));
+                if (self.gateway[from] || near == source) && far != source && completes() {
+                    before.insert(*far, *near);
+                }
+            }
         }
-        way.reverse();
-        Some(way)
-    }
-
-    /// Whether a node forwards.
-    pub fn is_gateway(&self, id: &NodeId) -> bool {
-        self.ids.binary_search(id).is_ok_and(|at| self.gateway[at])
+        Tree { source: *source, before }
     }
 
     /// The graph without one node's edges.
@@ -216,15 +231,10 @@ impl Graph {
 
     /// The cost of the edge between two nodes, if it counts.
     pub fn edge(&self, a: &NodeId, b: &NodeId) -> Option<u64> {
-        u64::try_from(self.weight(a, b)? >> COST_SHIFT).ok()
-    }
-
-    /// The weight of the edge between two nodes, if it counts.
-    fn weight(&self, a: &NodeId, b: &NodeId) -> Option<u128> {
         let (a, b) = (self.ids.binary_search(a).ok()?, self.ids.binary_search(b).ok()?);
         let (a, b) = (a.min(b), a.max(b));
         let at = self.edges.binary_search_by_key(&(a, b), |(x, y, _)| (*x, *y)).ok()?;
-        Some(self.edges[at].2)
+        u64::try_from(self.edges[at].2 >> COST_SHIFT).ok()
     }
 
     /// The neighbours of a node in the graph.

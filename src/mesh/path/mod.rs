@@ -20,4 +20,4 @@ mod tests;
 pub use change::{Cause, Step};
 pub use crossing::Crossings;
 pub use explain::{Explanation, Other, Verdict, explain};
-pub use graph::{ALGORITHM, Graph, Paths, Route};
+pub use graph::{ALGORITHM, Graph, Paths, Route, Tree};

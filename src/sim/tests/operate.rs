@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::scenario::Scenario;
 use super::super::world::{Hosts, World};
+use super::ways;
 use crate::mesh::config::{GatewayPolicy, MeshConfig, StaticPeer};
 use crate::mesh::event::Severity;
 use crate::mesh::io::{Command, CommandError};
@@ -239,24 +240,14 @@ fn the_same_file_read_again_moves_nothing() {
     assert_eq!(moved, 0, "no event but those of the start");
 }
 
-/// The gateways between each two nodes.
-fn ways(world: &World) -> BTreeMap<(String, String), Option<Vec<String>>> {
-    let names = ["g1", "g2", "l1", "l2", "l3"];
-    let (engine, now) = world.engine(number(world, "l1")).expect("it runs");
-    let pairs = names.iter().flat_map(|a| names.iter().filter(move |b| a < *b).map(move |b| (*a, *b)));
-    let way = |(a, b): (&str, &str)| {
-        let why = engine.why(now, Some(a), b).expect("both are known");
-        ((a.to_owned(), b.to_owned()), (!why.hops.is_empty()).then_some(why.readers))
-    };
-    pairs.map(way).collect()
-}
+const NAMES: [&str; 5] = ["g1", "g2", "l1", "l2", "l3"];
 
 /// What l1 forecasts of the changes, as ways.
 fn forecast(world: &World, changes: &[WhatIf]) -> BTreeMap<(String, String), Option<Vec<String>>> {
     let (engine, _) = world.engine(number(world, "l1")).expect("it runs");
     let forecast = engine.what_if(changes).expect("all names are known");
     assert!(forecast.all_pairs && forecast.notes.is_empty(), "{forecast:?}");
-    let mut ways = ways(world);
+    let mut ways = ways(world, &NAMES);
     ways.extend(forecast.moved.into_iter().map(|moved| ((moved.from, moved.to), Some(moved.after))));
     ways.extend(forecast.broken.into_iter().map(|pair| (pair, None)));
     ways
@@ -273,7 +264,7 @@ fn what_was_forecast_of_a_drained_or_dearer_gateway_comes_true() {
         let expected = forecast(&world, std::slice::from_ref(&what_if));
         command(&mut world, "g1", then);
         world.run_until(world.now() + Duration::from_secs(10));
-        assert_eq!(ways(&world), expected, "{what_if:?}");
+        assert_eq!(ways(&world, &NAMES), expected, "{what_if:?}");
     }
 }
 
@@ -297,6 +288,6 @@ fn what_was_forecast_of_a_network_file_comes_true() {
         let expected = forecast(&world, &[file]);
         edit_everywhere(&mut world, |config| edit(&mut config.static_peers));
         world.run_until(world.now() + Duration::from_secs(20));
-        assert_eq!(ways(&world), expected, "{what}");
+        assert_eq!(ways(&world, &NAMES), expected, "{what}");
     }
 }
