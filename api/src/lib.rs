@@ -55,7 +55,7 @@ pub use find::{SOCKET_DIRECTORY, find_socket};
 pub use journal::{Journal, JournalEntry};
 pub use mesh::{Mesh, MeshLink, MeshNode, NodeState};
 pub use plan::{Change, FileChange, FilePeer, Load, Moved, Pair, Plan, PlanRequest};
-pub use recording::{Header, Item, Line, RECORDING_VERSION, Recorder, Recording, RecordingError};
+pub use recording::{Header, Item, Line, RECORDING_VERSION, Recorder, Recording, RecordingError, Tape};
 pub use reload::{ConfigDifference, Reload, ReloadRequest};
 pub use snapshot::{Difference, Snapshot};
 pub use status::{Health, Node, PathKind, Peer, Probes, RunnerUp, Severity, Status};

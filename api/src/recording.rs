@@ -14,12 +14,16 @@
 //!
 //! A line that is cut short (the recorder was killed) ends the recording without making it unreadable.
 
+mod tape;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use tape::Tape;
 
 use crate::{Difference, Event, JournalEntry, Snapshot, Why};
 

@@ -297,7 +297,8 @@ pub struct TuiArgs {
     /// Columns and rows of the screen that is printed [default: those of the terminal, else 80x24].
     #[arg(long, value_name = "COLUMNSxROWS", value_parser = screen_size)]
     pub size: Option<(u16, u16)>,
-    /// With --once or --export of a recording: how long after its begin, such as 90s [default: its end].
+    /// Where to begin in a recording: how long after its begin, such as 90s [default: its begin; with --once and
+    /// --export its end].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub at: Option<std::time::Duration>,
     /// The daemon to attach to.

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use wgnet_api::redact::Pseudonyms;
@@ -58,6 +59,7 @@ fn show(args: &TuiArgs) -> Result<(), Failure> {
     if args.once || args.export.is_some() {
         return print(args, options);
     }
+    options.at_ms = args.at.map_or(0, milliseconds);
     options.until = Some(signals().map_err(|e| Failure::Other(format!("cannot listen for signals: {e}")))?);
     terminal::run(options).map_err(|e| Failure::Other(e.to_string()))
 }
@@ -91,7 +93,7 @@ fn print(args: &TuiArgs, mut options: Options) -> Result<(), Failure> {
         }
         Watch::Recording { place, recording } => {
             let start = if args.demo { DEMO_AT_MS } else { recording.length_ms() };
-            let at = args.at.map_or(start, |at| u64::try_from(at.as_millis()).unwrap_or(u64::MAX));
+            let at = args.at.map_or(start, milliseconds);
             (once::recorded(&recording, &place, at, look), moment_of(&recording, at))
         }
     };
@@ -117,6 +119,10 @@ fn print(args: &TuiArgs, mut options: Options) -> Result<(), Failure> {
         None => text::ansi(&buffer, |colour| colour),
     };
     io::stdout().lock().write_all(printed.as_bytes()).map_err(|e| Failure::Other(e.to_string()))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The moment in a recording, and what had happened until then.

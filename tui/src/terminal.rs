@@ -9,8 +9,10 @@
 //! A frame is drawn into a buffer and compared with the one before. If they are equal nothing is written, not even a
 //! flush; else the cells that differ, within a synchronized update, so that no terminal shows half a frame.
 
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 
@@ -33,7 +35,7 @@ use crate::config::{Config, Mistake};
 use crate::depth::Depth;
 use crate::export::svg;
 use crate::glyph::Glyphs;
-use crate::message::{Effect, Message};
+use crate::message::{Control, Effect, Message};
 use crate::model::{Look, Model, Screen};
 use crate::source::Source;
 use crate::source::live::Live;
@@ -59,6 +61,8 @@ pub struct Options {
     pub config: (Config, Vec<Mistake>),
     /// A theme in place of the configured one; one of [`theme::NAMES`].
     pub theme: Option<&'static str>,
+    /// Where a recording begins to play: milliseconds after its begin.
+    pub at_ms: u64,
     /// How many colours the terminal has.
     pub depth: Depth,
     /// Something that comes here ends the dashboard as `q` does: the program's signals.
@@ -91,6 +95,7 @@ impl Options {
             record: None,
             config,
             theme: None,
+            at_ms: 0,
             depth: depth(),
             until: None,
         }
@@ -178,6 +183,9 @@ pub fn run(options: Options) -> Result<(), Error> {
         });
     }
     source.start(sender.clone(), clock);
+    if options.at_ms > 0 {
+        source.steer(Control::Seek(options.at_ms));
+    }
     let mut shell = Shell { model, surface, source, sender };
     loop {
         let now_ms = clock.now_ms();
@@ -251,9 +259,15 @@ impl<W: Write> Shell<W> {
 
     /// The result comes as a message; this very shell takes it, so it does take it.
     fn save(&self, path: PathBuf, text: &str) {
-        let result = std::fs::write(&path, text).map_err(|error| error.to_string());
+        let result = write_new(&path, text).map_err(|error| error.to_string());
         self.sender.send(Message::Saved { path, result }).unwrap_or_default();
     }
+}
+
+/// Writes a file that only its owner may read, as it may hold every name and address of a mesh, and overwrites none.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// What the terminal shows, and the way to change it.
@@ -373,6 +387,19 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn an_export_is_its_owners_alone_and_overwrites_nothing() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("wgnet-map-1.svg");
+        write_new(&path, "<svg/>").expect("written");
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let again = write_new(&path, "other").expect_err("it is there");
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).expect("there"), "<svg/>");
     }
 
     #[test]

@@ -163,3 +163,22 @@ fn a_file_is_never_overwritten_and_is_its_owners_alone() {
     let error = Recorder::create(&path, &Header::new("0.1.0", 0)).expect_err("it exists");
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
 }
+
+#[test]
+fn a_tape_begins_with_the_first_moment_and_goes_on_over_a_daemon_that_is_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tape.jsonl");
+    let mut tape = Tape::new(&path);
+    tape.gone(100, "not there yet").expect("nothing to write on");
+    tape.take(200, &Event::Journal(entry())).expect("nothing to write on");
+    assert!(!path.exists(), "whoever never found a daemon leaves no file behind");
+    tape.take(1_000, &Event::Snapshot(Box::new(snapshot()))).expect("begun");
+    tape.take(1_500, &Event::Journal(entry())).expect("written");
+    tape.gone(2_000, "killed").expect("written");
+    let read = Recording::open(&path).expect("a recording");
+    let times = read.lines.iter().map(|line| line.at_ms).collect::<Vec<_>>();
+    assert_eq!(times, [0, 500, 1_000]);
+    assert_eq!(read.lines[2].item, Item::Gone("killed".into()));
+    let again = Tape::new(&path).take(0, &Event::Snapshot(Box::new(snapshot())));
+    assert_eq!(again.expect_err("it is there").kind(), io::ErrorKind::AlreadyExists);
+}

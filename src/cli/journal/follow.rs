@@ -1,11 +1,10 @@
 //! `wgnet journal --follow`: what happens, as it happens, over restarts of the daemon; recorded, if that is wanted.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use wgnet_api::{Client, Error, Event, Header, Item, Line, Place, Recorder};
+use wgnet_api::{Client, Error, Event, Place, Tape};
 
 use super::{terminal, text};
 use crate::cli::args::JournalArgs;
@@ -20,7 +19,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// # Errors
 /// The daemon refuses in a way that no waiting mends.
 pub(super) fn run(args: &JournalArgs, client: &Client, first: u64) -> Result<ExitCode, Error> {
-    let mut following = Following { args, first, after: None, recording: None };
+    #[expect(clippy::disallowed_methods, reason = "a recording says when each thing came")]
+    let began = Instant::now();
+    let tape = args.record.as_ref().map(Tape::new);
+    let mut following = Following { args, first, after: None, tape, began };
     let mut wait = SHORTEST;
     loop {
         let error = match client.stream(following.after) {
@@ -42,7 +44,7 @@ pub(super) fn run(args: &JournalArgs, client: &Client, first: u64) -> Result<Exi
         }
         if wait == SHORTEST {
             terminal::complain(format_args!("wgnet: {error}; reconnecting"));
-            if let ControlFlow::Break(code) = following.gone(&error) {
+            if let ControlFlow::Break(code) = following.tape(|tape, now_ms| tape.gone(now_ms, &error.to_string())) {
                 return Ok(code);
             }
         }
@@ -61,7 +63,8 @@ struct Following<'a> {
     /// Number of the first entry to print; of the start of the daemon that is there now.
     first: u64,
     after: Option<Place>,
-    recording: Option<Recording>,
+    tape: Option<Tape>,
+    began: Instant,
 }
 
 impl Following<'_> {
@@ -78,47 +81,15 @@ impl Following<'_> {
         {
             return ControlFlow::Break(ExitCode::SUCCESS);
         }
-        let Some(path) = self.args.record.as_deref() else { return ControlFlow::Continue(()) };
-        let outcome = match (&mut self.recording, event) {
-            (Some(recording), event) => recording.add(Item::Event(event)),
-            (none, Event::Snapshot(snapshot)) => Recording::begin(path, &snapshot).and_then(|mut recording| {
-                recording.add(Item::Event(Event::Snapshot(snapshot)))?;
-                *none = Some(recording);
-                Ok(())
-            }),
-            // A stream begins with a moment.
-            (None, _) => Ok(()),
-        };
-        self.checked(outcome)
+        self.tape(|tape, now_ms| tape.take(now_ms, &event))
     }
 
-    /// Notes that the daemon is away.
-    fn gone(&mut self, error: &Error) -> ControlFlow<ExitCode> {
-        let outcome = self.recording.as_mut().map_or(Ok(()), |recording| recording.add(Item::Gone(error.to_string())));
-        self.checked(outcome)
-    }
-
-    fn checked(&self, outcome: std::io::Result<()>) -> ControlFlow<ExitCode> {
-        let (Err(error), Some(path)) = (outcome, &self.args.record) else { return ControlFlow::Continue(()) };
-        terminal::complain(format_args!("wgnet: cannot record into {}: {error}", path.display()));
+    /// Writes on the tape, if there is one.
+    fn tape(&mut self, write: impl FnOnce(&mut Tape, u64) -> std::io::Result<()>) -> ControlFlow<ExitCode> {
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let Some(tape) = &mut self.tape else { return ControlFlow::Continue(()) };
+        let Err(error) = write(tape, now_ms) else { return ControlFlow::Continue(()) };
+        terminal::complain(format_args!("wgnet: cannot record into {}: {error}", tape.path().display()));
         ControlFlow::Break(ExitCode::FAILURE)
-    }
-}
-
-struct Recording {
-    recorder: Recorder<std::fs::File>,
-    began: Instant,
-}
-
-impl Recording {
-    #[expect(clippy::disallowed_methods, reason = "a recording says when each thing came")]
-    fn begin(path: &Path, first: &wgnet_api::Snapshot) -> std::io::Result<Self> {
-        let header = Header::new(&first.status.node.version, first.time_ms);
-        Ok(Self { recorder: Recorder::create(path, &header)?, began: Instant::now() })
-    }
-
-    fn add(&mut self, item: Item) -> std::io::Result<()> {
-        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.recorder.record(&Line { at_ms, item })
     }
 }

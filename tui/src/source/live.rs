@@ -1,13 +1,13 @@
 //! A running daemon as a source: one thread reads its stream and comes back when it ends, another one asks and commands,
 //! so that an answer that takes its time holds up nothing.
 
-use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use wgnet_api::{Client, Error, Event, Header, Item, Line, Place, Recorder};
+use wgnet_api::{Client, Error, Place, Tape};
 
 use super::Source;
 use crate::clock::Clock;
@@ -50,7 +50,7 @@ impl Source for Live {
             asleep,
             place: None,
             pause_ms: FIRST_PAUSE_MS,
-            tape: self.record.take().map(|path| Tape { path, begun: None }),
+            tape: self.record.take().map(Tape::new),
         };
         thread::spawn(move || watcher.run());
     }
@@ -84,8 +84,8 @@ impl Watcher {
                 Err(Ended::Nobody) => return,
                 Err(Ended::Broken(error)) => error.to_string(),
             };
-            if let Some(tape) = &mut self.tape {
-                tape.record(self.clock.now_ms(), || Item::Gone(why.clone()));
+            if self.tape(|tape, now_ms| tape.gone(now_ms, &why)).is_err() {
+                return;
             }
             let retry_at = self.clock.now_ms() + self.pause_ms;
             if self.messages.send(Message::Disconnected { why, retry_at: Some(retry_at) }).is_err() {
@@ -107,14 +107,21 @@ impl Watcher {
             let (place, event) = event.map_err(Ended::Broken)?;
             self.place = Some(place);
             self.pause_ms = FIRST_PAUSE_MS;
-            if let Some(tape) = &mut self.tape
-                && let Some(mistake) = tape.take(self.clock.now_ms(), &event)
-            {
-                let saved = Message::Saved { path: tape.path.clone(), result: Err(mistake) };
-                self.messages.send(saved).map_err(|_| Ended::Nobody)?;
-                self.tape = None;
-            }
+            self.tape(|tape, now_ms| tape.take(now_ms, &event))?;
             self.messages.send(Message::Stream(event)).map_err(|_| Ended::Nobody)?;
+        }
+        Ok(())
+    }
+
+    /// Writes on the tape, if there is one. A tape that cannot be written is told once, and over.
+    fn tape(&mut self, write: impl FnOnce(&mut Tape, u64) -> io::Result<()>) -> Result<(), Ended> {
+        let Some(mut tape) = self.tape.take() else { return Ok(()) };
+        match write(&mut tape, self.clock.now_ms()) {
+            Ok(()) => self.tape = Some(tape),
+            Err(error) => {
+                let saved = Message::Saved { path: tape.path().to_owned(), result: Err(error.to_string()) };
+                self.messages.send(saved).map_err(|_| Ended::Nobody)?;
+            }
         }
         Ok(())
     }
@@ -126,33 +133,6 @@ enum Ended {
     Nobody,
     /// The connection has.
     Broken(Error),
-}
-
-/// What comes is written here.
-struct Tape {
-    path: PathBuf,
-    begun: Option<(u64, Recorder<File>)>,
-}
-
-impl Tape {
-    /// Begins with the first snapshot, which tells the daemon's version and time. Returns what went wrong.
-    fn take(&mut self, now_ms: u64, event: &Event) -> Option<String> {
-        if self.begun.is_none() {
-            let Event::Snapshot(snapshot) = event else { return None };
-            let header = Header::new(snapshot.status.node.version.clone(), snapshot.time_ms);
-            match Recorder::create(&self.path, &header) {
-                Ok(recorder) => self.begun = Some((now_ms, recorder)),
-                Err(error) => return Some(error.to_string()),
-            }
-        }
-        self.record(now_ms, || Item::Event(event.clone()))
-    }
-
-    fn record(&mut self, now_ms: u64, item: impl FnOnce() -> Item) -> Option<String> {
-        let (begin_ms, recorder) = self.begun.as_mut()?;
-        let line = Line { at_ms: now_ms.saturating_sub(*begin_ms), item: item() };
-        recorder.record(&line).err().map(|error| error.to_string())
-    }
 }
 
 /// Carries out requests one after the other until the dashboard ends.
@@ -190,6 +170,8 @@ fn refused(error: Error) -> Refused {
 
 #[cfg(test)]
 mod tests {
+    use wgnet_api::{Event, Item};
+
     use super::*;
     use crate::fixture;
     use std::io::{Read, Write};

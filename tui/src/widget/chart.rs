@@ -77,6 +77,12 @@ impl Widget for &RttChart<'_> {
         if below > 0 {
             self.times(plot, buf);
         }
+        if recent().next().is_none() {
+            const NOTHING: &str = "nothing measured yet";
+            let x = plot.x + plot.width.saturating_sub(NOTHING.len() as u16) / 2;
+            let room = usize::from(plot.right() - x);
+            buf.set_stringn(x, plot.y + plot.height / 2, NOTHING, room, self.theme.muted);
+        }
         self.change_lines(plot, buf);
         self.curve(end, plot, buf);
         self.change_labels(plot, buf);
