@@ -81,6 +81,10 @@ impl Engine {
         let ids: BTreeSet<NodeId> = before.keys().chain(self.paths.keys()).copied().collect();
         let next = |paths: &Paths, id: &NodeId| paths.get(id).map(|route| route.next);
         let moved: Vec<NodeId> = ids.into_iter().filter(|id| next(before, id) != next(&self.paths, id)).collect();
+        if moved.is_empty() {
+            // Costs changed and no more: that happens all the time.
+            return;
+        }
         let step = Step::new(self.id, (old_graph, before), (&self.graph, &self.paths));
         let causes: Vec<Option<Cause>> = moved.iter().map(|id| step.cause(id)).collect();
         for (id, cause) in moved.into_iter().zip(causes) {
