@@ -13,6 +13,7 @@
 //! forwarder.rs   the impaired switch: delay, loss, order           slots.rs      how many labs run at once
 //! router.rs      NAT and stateful firewalls                        topology.rs   the networks that several tests use
 //! scenario/      runs the simulator's scenario files with daemons  datagrams.rs  what an attacker hears and forges
+//! swarm.rs       hundreds of leaves in one thread                  screen.rs     the dashboard on a terminal
 //! decoders/      what must hold for any bytes: fuzz/ and a test
 //! ```
 //!
@@ -42,6 +43,7 @@ pub mod scenario;
 pub mod screen;
 pub mod segment;
 pub mod slots;
+pub mod swarm;
 pub mod topology;
 pub mod wait;
 
@@ -57,4 +59,5 @@ pub use random::Random;
 pub use router::Nat;
 pub use segment::Segment;
 pub use slots::Load;
+pub use swarm::Swarm;
 pub use wait::until;

@@ -3,8 +3,17 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 /// The key of every lab: labs never meet another network.
 pub const SHARED_KEY: &str = "YNbnx65Zxj/AnBlG/GAxkSvdOKnmRjA44XECFGmmHn8=";
+
+/// The bytes of [`SHARED_KEY`].
+pub fn shared_key() -> [u8; 32] {
+    let bytes = BASE64_STANDARD.decode(SHARED_KEY).expect("base64");
+    bytes.try_into().expect("32 bytes")
+}
 
 /// A network file, to be changed until it is as the test wants it.
 #[derive(Clone, Debug)]

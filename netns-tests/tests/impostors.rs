@@ -14,9 +14,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use netns_tests::network_file::SHARED_KEY;
+use netns_tests::network_file::shared_key;
 use netns_tests::topology::{SUBNET, machine_of_row, network_of_row};
 use netns_tests::{Flow, Lab, Load, Machine, NetworkFile, Node, Segment, until};
 use rand_core::OsRng;
@@ -178,8 +176,7 @@ struct Forger {
 
 impl Forger {
     fn new(machine: &Machine) -> Self {
-        let bytes: [u8; 32] = BASE64.decode(SHARED_KEY).expect("base64").try_into().expect("32 bytes");
-        let key = NetworkKey::new(bytes);
+        let key = NetworkKey::new(shared_key());
         let signer = Signer::new(&[66; 32], key.network_id());
         let socket = machine.namespace().run(|| UdpSocket::bind("0.0.0.0:50566")).expect("a free port");
         Self { socket, key, signer, sealers: BTreeMap::new() }

@@ -10,7 +10,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netns_tests::{Flow, Impairment, Lab, Load, Machine, Nat, Program, Segment, until};
+use netns_tests::{Flow, Impairment, Lab, Load, Machine, Nat, Program, Segment, Swarm, until};
+use wgnet_api::PathKind;
 
 const TICK: Duration = Duration::from_millis(5);
 const SOON: Duration = Duration::from_secs(5);
@@ -299,4 +300,16 @@ fn a_killed_test_leaves_no_namespace_and_no_process() {
         std::fs::read_link(entry.path().join("ns/net")).is_ok_and(|link| link.to_string_lossy() == namespace)
     };
     assert_eq!(processes.filter(inside).count(), 0);
+}
+
+#[test]
+fn members_of_a_swarm_join_their_hub_and_it_measures_each() {
+    let lab = Lab::new("swarm", Load::Light);
+    let swarm = Swarm::start(&lab, 24);
+    swarm.hub().start();
+    swarm.wait_for(24, Duration::from_secs(30));
+    swarm.hub().wait_for("24 direct peers with a round trip", Duration::from_secs(30), |status| {
+        let is_whole = |peer: &&wgnet_api::Peer| peer.path == PathKind::Direct && peer.rtt_ms.is_some();
+        status.peers.iter().filter(is_whole).count() == 24
+    });
 }

@@ -25,7 +25,7 @@ mod node;
 mod queue;
 pub mod random;
 pub mod scenario;
-mod signatures;
+pub mod signatures;
 pub mod traffic;
 mod tunnel;
 pub mod world;

@@ -1,4 +1,4 @@
-//! Signatures that were checked once: all nodes of a mesh hear the same records, and one process simulates them all.
+//! Signatures that were checked once: all nodes of a mesh hear the same records, and one process runs them all.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ const MOST: usize = 50_000;
 
 /// Checks each signature once.
 #[derive(Debug, Default)]
-pub(super) struct Signatures {
+pub struct Signatures {
     /// By the hash of author, message and signature.
     known: Mutex<BTreeMap<[u8; 32], bool>>,
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark, for people")]
 
 mod paths;
+mod watched;
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,12 @@ fn main() {
     table.times("partition of 90 s: all pairs pass after the heal", "15 s", || times(few.min(2), partition_healed));
     if table.wants("at rest with 10 peers") {
         at_rest();
+    }
+    table.times("1,000 requests a second for the status with 10 peers: 99 % are answered in", "10 ms", || {
+        status_requests(few)
+    });
+    if table.wants("three dashboards") {
+        watched::print_dashboards();
     }
     table.times("1,000 nodes and 3,000 links: a node finds its paths anew", "20 ms", || paths::times(50));
     if table.wants("size of the daemon's file") {
@@ -156,6 +163,15 @@ fn partition_healed() -> Duration {
     let healed = Instant::now();
     segment.heal_all();
     pairs.finish(2 * SOON).complete_after(healed)
+}
+
+/// The hub of eleven nodes is asked.
+fn status_requests(rounds: usize) -> Vec<Duration> {
+    let lab = Lab::new("figures", Load::Alone);
+    let Row { nodes, segment: _segment } = row(&lab, lab.bridge("lan"), 11, &network_of_row(1));
+    lab.start_all(&nodes);
+    lab.all_pairs_pass(&nodes, SOON);
+    watched::status_requests(&nodes[0], rounds)
 }
 
 /// The hub of eleven nodes, when all are known and nothing happens.
