@@ -1,8 +1,8 @@
 //! The README's four boxes on this one machine: network namespaces, routers, real daemons. Needs root.
 //!
-//! `cargo run --release --example lab` builds it, prints who reaches whom by which path whenever that changes, and ends
-//! at Ctrl-C. Nothing is left behind, not even by a crash: the namespaces have no names, and the kernel ends the daemons
-//! with this program.
+//! `cargo run --release --example lab` builds it, prints who reaches whom by which path whenever that changes, kills and
+//! starts boxes as it is told (`kill beta`, `start beta`), and ends at Ctrl-C. Nothing is left behind, not even by a
+//! crash: the namespaces have no names, and the kernel ends the daemons with this program.
 //!
 //! The daemons are this very program, started under the name `wgnet`.
 
@@ -32,6 +32,7 @@ mod linux {
 
     use netns_tests::topology::FourBoxes;
     use netns_tests::{Lab, Load, Node, node};
+    use tokio::sync::mpsc;
     use wgnet_api::PathKind;
 
     const DRAWING: &str = "
@@ -116,20 +117,22 @@ mod linux {
         } else {
             println!("After 30 s: {reach}.");
         }
-        println!("Look around, for instance from charlie (another terminal, as root):");
+        println!("Look around, for instance from charlie (another terminal, as root); the first one is the dashboard:");
         let tid = boxes.charlie.machine().namespace().tid();
         let (wgnet, socket) = (node::binary(), boxes.charlie.socket());
-        for question in ["status", "why alpha", "plan --without beta", "journal -n 20"] {
+        for question in ["tui", "status", "why alpha", "plan --without beta", "journal -n 20"] {
             println!("  nsenter -t {tid} -m -n {} {question} --socket {socket}", wgnet.display());
         }
         println!("  nsenter -t {tid} -m -n wg show wg0        ping 10.1.1.1        ip route");
-        println!("Ctrl-C ends the lab.");
+        println!("Break and mend it here: 'kill beta', 'start beta' and Enter, any box. Ctrl-C ends the lab.");
+        let mut orders = orders();
         let mut last = String::new();
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         let mut asked_to_end = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             tokio::select! {
                 outcome = &mut asked_to_end => return outcome,
+                Some(order) = orders.recv() => println!("{}", obey(&boxes, &order)),
                 _ = tick.tick() => {}
             }
             let table = table(&boxes);
@@ -138,6 +141,42 @@ mod linux {
                 println!("\n{}", heading(&format!("{at:.1} s after the start")));
                 print!("{table}");
                 last = table;
+            }
+        }
+    }
+
+    /// The lines that are typed.
+    fn orders() -> mpsc::Receiver<String> {
+        let (sender, orders) = mpsc::channel(1);
+        // Ends with the program: nothing interrupts a thread that reads a terminal.
+        std::thread::spawn(move || {
+            let lines = std::io::stdin().lines().map_while(Result::ok);
+            lines.filter(|line| !line.trim().is_empty()).try_for_each(|line| sender.blocking_send(line))
+        });
+        orders
+    }
+
+    /// Carries out what was typed; says what was done, or what can be typed.
+    fn obey(boxes: &FourBoxes, order: &str) -> String {
+        let nodes = boxes.nodes();
+        let (verb, node) = match order.split_whitespace().collect::<Vec<_>>()[..] {
+            [verb @ ("kill" | "start"), name] => (verb, nodes.iter().find(|node| node.name() == name)),
+            _ => ("", None),
+        };
+        match (verb, node) {
+            ("kill", Some(node)) if node.runs() => {
+                node.kill();
+                format!("{} is killed", node.name())
+            }
+            ("start", Some(node)) if !node.runs() => {
+                node.start();
+                format!("{} is started", node.name())
+            }
+            (_, Some(node)) if node.runs() => format!("{} runs already", node.name()),
+            (_, Some(node)) => format!("{} does not run", node.name()),
+            _ => {
+                let names = nodes.iter().map(|node| node.name()).collect::<Vec<_>>().join(", ");
+                format!("'kill NAME' or 'start NAME' with one of {names}")
             }
         }
     }

@@ -59,7 +59,12 @@ impl Engine {
         let alone = self.config.static_peers.iter().all(|peer| self.config.own_static() == Some(peer));
         if self.paths.is_empty() && !alone {
             let severity = if me_static { Severity::Info } else { Severity::Error };
-            let text = "no other node is reachable".to_owned();
+            let lost: Vec<&NodeId> = self.away().collect();
+            let text = if lost.len() + 1 < self.standing.admitted.len() {
+                format!("no gateway is reachable: direct links go on, and {} cannot be reached", self.named(&lost))
+            } else {
+                "no other node is reachable".to_owned()
+            };
             add(
                 severity,
                 "no-link",
@@ -104,40 +109,47 @@ impl Engine {
         lines.sort_by_key(|line| std::cmp::Reverse(line.severity));
         lines
     }
-    /// Nodes that are part of the mesh and cannot be reached. Static peers and gateways shall always run; others sleep
-    /// and travel.
+
+    /// Nodes that are part of the mesh and cannot be reached.
+    fn away(&self) -> impl Iterator<Item = &NodeId> {
+        let is_direct = |id: &NodeId| self.neighbours.get(id).is_some_and(|neighbour| neighbour.direct.is_active());
+        let others = self.standing.admitted.iter().filter(|id| **id != self.id);
+        others.filter(move |id| !is_direct(id) && !self.paths.contains_key(*id))
+    }
+
+    /// Some names in words, the rest as their number.
+    fn named(&self, ids: &[&NodeId]) -> String {
+        let mut names: Vec<String> = ids.iter().map(|id| self.name_of(id)).collect();
+        names.sort_unstable();
+        names.truncate(NAMED);
+        if ids.len() > NAMED {
+            names.push(format!("{} more", ids.len() - NAMED));
+        }
+        match &names[..] {
+            [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+            names => names.concat(),
+        }
+    }
+
+    /// What cannot be reached, if something can. Static peers and gateways shall always run; others sleep and travel.
     fn unreachable(&self) -> Vec<HealthLine> {
-        let away = |id: &&NodeId| {
-            let direct = self.neighbours.get(id).is_some_and(|neighbour| neighbour.direct.is_active());
-            **id != self.id && !direct && !self.paths.contains_key(*id)
-        };
         let is_static = |id: &&NodeId| self.standing.static_of(id).is_some() || self.standing.is_gateway(id);
-        let (servers, others): (Vec<&NodeId>, Vec<&NodeId>) =
-            self.standing.admitted.iter().filter(away).partition(is_static);
-        let mut lines = Vec::new();
-        let mut add = |severity, code, ids: &[&NodeId], remedy: &str| {
-            if ids.is_empty() {
-                return;
-            }
-            let mut names: Vec<String> = ids.iter().take(NAMED).map(|id| self.name_of(id)).collect();
-            if ids.len() > NAMED {
-                names.push(format!("{} more", ids.len() - NAMED));
-            }
-            let text = match &names[..] {
-                [one] => format!("{one} cannot be reached"),
-                [first @ .., last] => format!("{} and {last} cannot be reached", first.join(", ")),
-                [] => return,
-            };
-            lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
+        let (servers, others): (Vec<&NodeId>, Vec<&NodeId>) = self.away().partition(is_static);
+        let line = |severity, code, ids: &[&NodeId], remedy: &str| HealthLine {
+            severity,
+            code,
+            text: format!("{} cannot be reached", self.named(ids)),
+            remedy: remedy.to_owned(),
         };
-        add(
-            Severity::Warning,
-            "gateway-unreachable",
-            &servers,
-            "check that it runs, and that UDP to its endPoint and adminPort passes; `wgnet why NAME` says more",
-        );
-        add(Severity::Info, "node-unreachable", &others, "it may be off or asleep; `wgnet why NAME` says more");
-        lines
+        let servers = (!servers.is_empty()).then(|| {
+            let remedy =
+                "check that it runs, and that UDP to its endPoint and adminPort passes; `wgnet why NAME` says more";
+            line(Severity::Warning, "gateway-unreachable", &servers, remedy)
+        });
+        let others = (!others.is_empty()).then(|| {
+            line(Severity::Info, "node-unreachable", &others, "it may be off or asleep; `wgnet why NAME` says more")
+        });
+        servers.into_iter().chain(others).collect()
     }
 
     /// Nodes whose address lies in a network that this machine is part of: its packets go there, not into the mesh.

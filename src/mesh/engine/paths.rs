@@ -80,7 +80,10 @@ impl Engine {
     fn tell_path_changes(&mut self, old_graph: &Graph, before: &Paths) {
         let ids: BTreeSet<NodeId> = before.keys().chain(self.paths.keys()).copied().collect();
         let next = |paths: &Paths, id: &NodeId| paths.get(id).map(|route| route.next);
-        let moved: Vec<NodeId> = ids.into_iter().filter(|id| next(before, id) != next(&self.paths, id)).collect();
+        // Packets of a direct link in use go by it, whatever becomes of the path beneath.
+        let is_direct = |id: &NodeId| self.neighbours.get(id).is_some_and(|neighbour| neighbour.direct.is_active());
+        let moved = ids.into_iter().filter(|id| next(before, id) != next(&self.paths, id) && !is_direct(id));
+        let moved: Vec<NodeId> = moved.collect();
         if moved.is_empty() {
             // Costs changed and no more: that happens all the time.
             return;

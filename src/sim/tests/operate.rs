@@ -107,6 +107,31 @@ fn a_path_change_is_told_with_its_cause() {
 }
 
 #[test]
+fn a_direct_link_outlives_the_only_gateway_and_is_told_so() {
+    let scenario = Scenario::parse(include_str!("../../../examples/scenarios/four-boxes.yaml")).expect("a scenario");
+    let mut world = World::new(&scenario, 5, Hosts::default());
+    (0..world.len()).for_each(|node| world.start_daemon(node));
+    world.run_until(Time::from_secs(20));
+    let (beta, charlie) = (number(&world, "beta"), number(&world, "charlie"));
+    world.listen_to(charlie);
+    world.kill(beta);
+    world.run_until(world.now() + Duration::from_secs(15));
+    let health = world.view(charlie).expect("it runs").health;
+    let told: Vec<&str> = health.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(told, ["no gateway is reachable: direct links go on, and alpha and beta cannot be reached"]);
+    let texts: Vec<String> = world.heard().into_iter().map(|(_, event)| event.text).collect();
+    assert!(texts.iter().any(|text| text.starts_with("alpha: unreachable (was through beta)")), "{texts:?}");
+    assert!(!texts.iter().any(|text| text.starts_with("delta: ")), "packets for delta go as before: {texts:?}");
+    for name in ["alpha", "delta"] {
+        let node = number(&world, name);
+        world.kill(node);
+    }
+    world.run_until(world.now() + Duration::from_secs(30));
+    let health = world.view(charlie).expect("it runs").health;
+    assert!(health.iter().any(|line| line.text == "no other node is reachable"), "{health:?}");
+}
+
+#[test]
 fn the_last_gateway_carries_on_though_it_is_drained() {
     let mut world = mesh();
     command(&mut world, "g1", Command::Drain { drain: true });

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use wgnet_api::{PathKind, Severity};
 
+use super::overview::problems;
 use super::paint::Row;
 use crate::glyph::Link;
 use crate::keys::Binding;
@@ -139,9 +140,9 @@ fn counts(model: &Model, told: Told) -> Row {
             parts.push((format!("{} {}{words}", glyphs.path(path), count(path)), theme.path(path)));
         }
     }
-    let health = &shown.status.health;
+    let health = problems(model, shown);
     match health.iter().map(|line| line.severity).max() {
-        // Who cannot be reached may be asleep, which is nothing that this node could heal; but it is not all well.
+        // A refused peer is no problem of this node; but it is not all well.
         None if count(PathKind::Unreachable) > 0 => {}
         None => parts.push((if told == Told::InWords { "healthy" } else { "ok" }.to_owned(), theme.ok)),
         Some(severity) => {

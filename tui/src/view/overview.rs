@@ -243,13 +243,17 @@ fn changes(model: &Model, width: u16, most: usize) -> Vec<Row> {
 }
 
 /// What is wrong as the daemon tells it and, of peers that cannot be reached, what it does not tell there.
-fn problems(model: &Model, shown: &Snapshot) -> Vec<Health> {
+pub(super) fn problems(model: &Model, shown: &Snapshot) -> Vec<Health> {
     let mut problems = shown.status.health.clone();
     // Names are DNS labels: `ams` is not told by a line about `git-ams`.
     let is_named = |text: &str, name: &str| {
         text.split(|letter: char| !letter.is_alphanumeric() && letter != '-').any(|word| word == name)
     };
-    let is_told = |peer: &Peer| shown.status.health.iter().any(|line| is_named(&line.text, &peer.name));
+    // Such a line tells of all, though it names a few.
+    let is_of_all =
+        |line: &Health| ["node-unreachable", "gateway-unreachable", "no-link"].contains(&line.code.as_str());
+    let is_told =
+        |peer: &Peer| shown.status.health.iter().any(|line| is_of_all(line) || is_named(&line.text, &peer.name));
     let is_lost = |peer: &&Peer| peer.path == PathKind::Unreachable && !peer.refused && !is_told(peer);
     let mut lost: BTreeMap<&str, Vec<&Peer>> = BTreeMap::new();
     for peer in shown.status.peers.iter().filter(is_lost) {
