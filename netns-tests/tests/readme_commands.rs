@@ -60,6 +60,11 @@ fn meaning(command: &str) -> Meaning {
             assert!(files.iter().any(|file| file.is_file()), "{command}: there is no such program");
             Meaning::Workspace
         }
+        ["cargo", "run", "--release", "-p", "wgnet-tui", "--example", example, ..] => {
+            let file = root().join(format!("tui/examples/{example}.rs"));
+            assert!(file.is_file(), "{command}: there is no such example");
+            Meaning::Workspace
+        }
         ["cargo", "run", "--profile", "sim", "--example", "simulate", ..] => Meaning::Workspace,
         ["cargo", "+nightly", "fuzz", "run", "--fuzz-dir", folder, target, ..] => {
             assert!(

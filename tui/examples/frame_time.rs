@@ -19,10 +19,14 @@ const FRAMES: usize = 301;
 fn main() {
     let mut now = fixture::snapshot(500);
     let mut model = once::moment(&now, &fixture::journal(), Look::default());
-    let mut took = Vec::new();
+    let (mut took, mut told) = (Vec::new(), Vec::new());
     for second in 1..=120 {
         let later = fixture::later(&now, 1);
-        let message = Message::Stream(Event::Difference(Box::new(now.difference(&later))));
+        let begin = Instant::now();
+        let difference = now.difference(&later);
+        let bytes = serde_json::to_vec(&difference).expect("JSON").len();
+        told.push((begin.elapsed(), bytes));
+        let message = Message::Stream(Event::Difference(Box::new(difference)));
         let begin = Instant::now();
         update::update(&mut model, message, second * 1_000);
         took.push(begin.elapsed());
@@ -30,6 +34,9 @@ fn main() {
     }
     took.sort();
     println!("500 peers: a difference is taken in {:.2} ms", took[took.len() / 2].as_secs_f64() * 1_000.0);
+    told.sort();
+    let (time, bytes) = told[told.len() / 2];
+    println!("the daemon makes it in {:.2} ms, {bytes} bytes", time.as_secs_f64() * 1_000.0);
     for screen in Screen::ALL {
         for (width, height) in [(80, 24), (200, 60)] {
             let mut took: Vec<_> = (0..FRAMES)

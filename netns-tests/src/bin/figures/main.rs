@@ -45,7 +45,7 @@ fn main() {
         status_requests(few)
     });
     if table.wants("three dashboards") {
-        watched::print_dashboards();
+        watched::print_dashboards(rounds);
     }
     table.times("1,000 nodes and 3,000 links: a node finds its paths anew", "20 ms", || paths::times(50));
     if table.wants("size of the daemon's file") {
