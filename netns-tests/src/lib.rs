@@ -13,6 +13,7 @@
 //! forwarder.rs   the impaired switch: delay, loss, order           slots.rs      how many labs run at once
 //! router.rs      NAT and stateful firewalls                        topology.rs   the networks that several tests use
 //! scenario/      runs the simulator's scenario files with daemons  datagrams.rs  what an attacker hears and forges
+//! latency.rs     round trips of single packets
 //! swarm.rs       hundreds of leaves in one thread                  screen.rs     the dashboard on a terminal
 //! decoders/      what must hold for any bytes: fuzz/ and a test
 //! ```
@@ -32,6 +33,7 @@ mod echo;
 pub mod flow;
 mod forwarder;
 pub mod lab;
+pub mod latency;
 pub mod machine;
 pub mod namespace;
 pub mod network_file;

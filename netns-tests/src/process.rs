@@ -176,10 +176,19 @@ impl Process {
 
     /// Resident memory in bytes (VmRSS).
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory so far in bytes (VmHWM).
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid);
         let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has VmRSS");
-        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("VmRSS is a number of kB");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a running process has memory");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB");
         kib * 1024
     }
 
