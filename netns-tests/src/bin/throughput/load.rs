@@ -48,6 +48,8 @@ impl Flows {
             let (over, rate) = (Arc::clone(&stop), rate.map(|rate| rate / f64::from(count)));
             threads.push(here.namespace().spawn("source", move || {
                 let mut stream = TcpStream::connect(target).expect("the sink listens");
+                // Of the algorithms that every kernel has the one that does not pace: pacing would be what is measured.
+                socket2::SockRef::from(&stream).set_tcp_congestion(b"cubic").expect("cubic");
                 stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a timeout");
                 source(&mut stream, rate, &over);
             }));

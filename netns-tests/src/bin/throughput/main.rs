@@ -156,7 +156,7 @@ fn print(kinds: &[Kind], figures: &[Figures]) {
         let medians = figures.iter().map(|figures| figures.get(line).map(|rounds| median(rounds))).collect::<Vec<_>>();
         let cell = |(index, median): (usize, &Option<(f64, f64, f64)>)| {
             let Some((middle, least, most)) = *median else { return String::new() };
-            let ratio = ours.and_then(|ours| medians[ours]).filter(|_| Some(index) != ours);
+            let ratio = ours.and_then(|ours| medians[ours]).filter(|_| Some(index) != ours && middle > 0.0);
             let ratio = ratio.map_or_else(String::new, |(ours, ..)| format!(", wgnet {:.2} x", ours / middle));
             format!("{middle:.3} ({least:.3} to {most:.3}{ratio})")
         };

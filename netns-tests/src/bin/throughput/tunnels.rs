@@ -117,8 +117,7 @@ impl Pair {
         machines[0].ip(&format!("link add eth0 type veth peer name eth0 netns {right}"));
         for (machine, address) in machines.iter().zip(OUTSIDE) {
             machine.ip(&format!("addr add {address}/24 dev eth0\nlink set eth0 up"));
-            // Paced flows would measure the pacing, and small buffers the buffers.
-            machine.namespace().sysctl("net.ipv4.tcp_congestion_control", "cubic");
+            // Small buffers would be what is measured.
             machine.namespace().sysctl("net.ipv4.tcp_rmem", "4096 131072 16777216");
             machine.namespace().sysctl("net.ipv4.tcp_wmem", "4096 131072 16777216");
             if !segmentation {
