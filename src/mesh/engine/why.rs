@@ -134,7 +134,12 @@ impl Engine {
                     0 => format!("{name} has no link to any gateway"),
                     n => format!("{name} tells of {n} links, but no other end confirms one"),
                 };
-                return told(reason, "check that it runs, and that UDP passes between it and a static peer");
+                let remedy = if id == self.id {
+                    "check that a static peer runs, and that UDP to its endPoint and adminPort passes from here"
+                } else {
+                    "check that it runs, and that UDP passes between it and a static peer"
+                };
+                return told(reason, remedy);
             }
         }
         let side = |id: &NodeId| {

@@ -122,6 +122,9 @@ fn a_direct_link_outlives_the_only_gateway_and_is_told_so() {
     let texts: Vec<String> = world.heard().into_iter().map(|(_, event)| event.text).collect();
     assert!(texts.iter().any(|text| text.starts_with("alpha: unreachable (was through beta)")), "{texts:?}");
     assert!(!texts.iter().any(|text| text.starts_with("delta: ")), "packets for delta go as before: {texts:?}");
+    let (engine, now) = world.engine(charlie).expect("it runs");
+    let missing = engine.why(now, None, "alpha").expect("both are known").missing.expect("no path");
+    assert!(missing.remedy.starts_with("check that a static peer runs"), "this node itself does run: {missing:?}");
     for name in ["alpha", "delta"] {
         let node = number(&world, name);
         world.kill(node);
