@@ -26,6 +26,8 @@ use crate::node::Node;
 use crate::wait::until;
 use member::{Kind, Member};
 
+/// The most members that there are addresses for.
+pub const MOST: usize = 60_000;
 /// Where the members are on the underlay.
 pub const NETWORK: &str = "10.77.0.0/16";
 /// The overlay.
@@ -55,8 +57,9 @@ impl Swarm {
     /// Makes the machines and lets `count` members start.
     ///
     /// # Panics
-    /// With more than 60,000 members.
+    /// With more members than [`MOST`].
     pub fn start(lab: &Lab, count: usize) -> Self {
+        assert!(count <= MOST, "{count} members, and there are addresses for {MOST}");
         let segment = lab.bridge("lan");
         let hub = lab.machine_on(&segment, "hub", &["192.0.2.1/24"]);
         let home = lab.machine_on(&segment, "swarm", &["192.0.2.2/24"]);
@@ -123,7 +126,7 @@ fn live(count: usize, joined: &AtomicUsize, stop: &AtomicBool) {
 }
 
 fn member(index: usize, check: Arc<Signatures>) -> Member {
-    let number = u16::try_from(index + 256).expect("at most 60,000 members").to_be_bytes();
+    let number = u16::try_from(index + 256).expect("no more than MOST").to_be_bytes();
     let hub = StaticPeer {
         addresses: vec![IpAddr::V4(HUB)],
         endpoint: HostPort { host: HUB_UNDERLAY.to_string(), port: WG_PORT },

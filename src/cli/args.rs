@@ -283,10 +283,10 @@ pub struct TuiArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["replay", "demo", "once", "export"])]
     pub record: Option<PathBuf>,
     /// Look at a recording instead of a daemon.
-    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    #[arg(long, value_name = "FILE", group = "recording")]
     pub replay: Option<PathBuf>,
     /// Look at a recorded mesh of sixty nodes that comes with wgnet.
-    #[arg(long)]
+    #[arg(long, group = "recording")]
     pub demo: bool,
     /// Print one screen and end.
     #[arg(long)]
@@ -299,7 +299,7 @@ pub struct TuiArgs {
     pub size: Option<(u16, u16)>,
     /// Where to begin in a recording: how long after its begin, such as 90s [default: its begin; with --once and
     /// --export its end].
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "recording")]
     pub at: Option<std::time::Duration>,
     /// The daemon to attach to.
     #[command(flatten)]

@@ -267,7 +267,8 @@ impl<W: Write> Shell<W> {
 /// Writes a file that only its owner may read, as it may hold every name and address of a mesh, and overwrites none.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
+    // Half a picture is none: a full disk leaves nothing that stands in the way of the next attempt.
+    file.write_all(text.as_bytes()).inspect_err(|_| drop(std::fs::remove_file(path)))
 }
 
 /// What the terminal shows, and the way to change it.

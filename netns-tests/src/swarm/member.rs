@@ -126,9 +126,12 @@ impl Member {
     /// Takes all that waits at one of its sockets.
     pub(super) fn receive(&mut self, kind: Kind) {
         let mut read = std::mem::take(&mut self.read);
-        let socket = |this: &Self| if kind == Kind::Tunnel { this.tunnel.try_clone() } else { this.admin.try_clone() };
-        let socket = socket(self).expect("a socket can be held twice");
-        while let Ok((length, from)) = socket.recv_from(&mut read) {
+        loop {
+            let received = match kind {
+                Kind::Tunnel => self.tunnel.recv_from(&mut read),
+                Kind::Admin => self.admin.recv_from(&mut read),
+            };
+            let Ok((length, from)) = received else { break };
             match kind {
                 Kind::Tunnel => self.open(from, &read[..length]),
                 Kind::Admin => self.engine.handle_datagram(self.now(), Via::Underlay(from), &read[..length]),

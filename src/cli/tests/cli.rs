@@ -218,6 +218,20 @@ fn what_cannot_be_understood_is_a_usage_error() {
     }
 }
 
+#[cfg(feature = "tui")]
+#[test]
+fn a_dashboard_of_a_daemon_begins_at_no_time_but_now_and_a_recording_is_one() {
+    let place = Place::new(NETWORK);
+    for (arguments, expected) in [
+        (&["tui", "--once", "--at", "90s"][..], "--replay <FILE>|--demo"),
+        (&["tui", "--once", "--demo", "--replay", "x.jsonl"], "cannot be used with"),
+    ] {
+        let said = place.wgnet(arguments, &[]);
+        assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(expected), "{arguments:?}: {}", said.err);
+    }
+}
+
 #[test]
 fn a_node_may_have_the_name_of_a_subcommand() {
     let place = Place::new(NETWORK);

@@ -60,10 +60,14 @@ impl Engine {
         if self.paths.is_empty() && !alone {
             let severity = if me_static { Severity::Info } else { Severity::Error };
             let lost: Vec<&NodeId> = self.away().collect();
-            let text = if lost.len() + 1 < self.standing.admitted.len() {
-                format!("no gateway is reachable: direct links go on, and {} cannot be reached", self.named(&lost))
-            } else {
-                "no other node is reachable".to_owned()
+            let goes_on = lost.len() + 1 < self.standing.admitted.len();
+            let text = match (goes_on, lost.is_empty()) {
+                (true, true) => "no gateway is reachable: only direct links go on".to_owned(),
+                (true, false) => {
+                    let lost = self.named(&lost);
+                    format!("no gateway is reachable: direct links go on, and {lost} cannot be reached")
+                }
+                (false, _) => "no other node is reachable".to_owned(),
             };
             add(
                 severity,

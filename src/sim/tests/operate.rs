@@ -135,6 +135,21 @@ fn a_direct_link_outlives_the_only_gateway_and_is_told_so() {
 }
 
 #[test]
+fn a_direct_link_goes_on_when_everyone_else_has_left() {
+    let scenario = Scenario::parse(include_str!("../../../examples/scenarios/four-boxes.yaml")).expect("a scenario");
+    let mut world = World::new(&scenario, 5, Hosts::default());
+    (0..world.len()).for_each(|node| world.start_daemon(node));
+    world.run_until(Time::from_secs(20));
+    for name in ["alpha", "beta"] {
+        command(&mut world, name, Command::Leave);
+        world.run_until(world.now() + Duration::from_secs(5));
+    }
+    let health = world.view(number(&world, "charlie")).expect("it runs").health;
+    let told: Vec<&str> = health.iter().map(|line| line.text.as_str()).collect();
+    assert!(told.contains(&"no gateway is reachable: only direct links go on"), "{told:?}");
+}
+
+#[test]
 fn the_last_gateway_carries_on_though_it_is_drained() {
     let mut world = mesh();
     command(&mut world, "g1", Command::Drain { drain: true });

@@ -249,11 +249,14 @@ pub(super) fn problems(model: &Model, shown: &Snapshot) -> Vec<Health> {
     let is_named = |text: &str, name: &str| {
         text.split(|letter: char| !letter.is_alphanumeric() && letter != '-').any(|word| word == name)
     };
-    // Such a line tells of all, though it names a few.
-    let is_of_all =
-        |line: &Health| ["node-unreachable", "gateway-unreachable", "no-link"].contains(&line.code.as_str());
-    let is_told =
-        |peer: &Peer| shown.status.health.iter().any(|line| is_of_all(line) || is_named(&line.text, &peer.name));
+    // Such a line tells of all of its kind, though it names a few.
+    let is_of_all = |line: &Health, peer: &Peer| match line.code.as_str() {
+        "no-link" | "node-unreachable" => true,
+        "gateway-unreachable" => peer.gateway,
+        _ => false,
+    };
+    let tells = |line: &Health, peer: &Peer| is_of_all(line, peer) || is_named(&line.text, &peer.name);
+    let is_told = |peer: &Peer| shown.status.health.iter().any(|line| tells(line, peer));
     let is_lost = |peer: &&Peer| peer.path == PathKind::Unreachable && !peer.refused && !is_told(peer);
     let mut lost: BTreeMap<&str, Vec<&Peer>> = BTreeMap::new();
     for peer in shown.status.peers.iter().filter(is_lost) {

@@ -34,22 +34,26 @@ pub(crate) fn print_dashboards(rounds: usize) {
     let up = || client.status().ok().filter(|status| status.peers.iter().filter(is_up).count() >= PEERS);
     until(SOON, up).expect("all peers are reached");
     wait(SETTLES);
-    let mut shares = Vec::new();
+    let (mut without, mut besides) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let alone = share(hub);
         let dashboards = (0..DASHBOARDS).map(|_| Dashboard::attach(&client)).collect::<Vec<_>>();
         // The first moment, and the journal so far.
         wait(Duration::from_secs(2));
-        shares.push((share(hub) - alone, alone));
+        besides.push(share(hub) - alone);
+        without.push(alone);
         let events = dashboards.into_iter().map(Dashboard::detach).sum::<u64>();
         assert!(events >= (DASHBOARDS as u64) * MEASURED.as_secs(), "{events} events: one each second for each");
     }
     let resident = hub.with_process(|process| process.resident_bytes());
-    shares.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (median, worst) = (shares[rounds / 2], shares[rounds - 1]);
     let goal = GOAL * PEERS as f64 / 500.0;
-    println!("| processor time with {PEERS} peers | | {:.2} % | {:.2} % |", median.1, worst.1);
-    println!("| {DASHBOARDS} dashboards of them, besides | {goal} % | {:.2} % | {:.2} % |", median.0, worst.0);
+    let print = |what: String, goal: String, mut shares: Vec<f64>| {
+        shares.sort_by(f64::total_cmp);
+        let (median, worst) = (shares[shares.len() / 2], shares[shares.len() - 1]);
+        println!("| {what} | {goal} | {median:.2} % | {worst:.2} % |");
+    };
+    print(format!("processor time with {PEERS} peers"), String::new(), without);
+    print(format!("{DASHBOARDS} dashboards of them, besides"), format!("{goal} %"), besides);
     println!("| resident memory with {PEERS} peers | | {:.1} MB | |", resident as f64 / 1e6);
 }
 

@@ -58,8 +58,7 @@ fn main() {
     };
     let (rounds, seconds) = (number("ROUNDS", 5), Duration::from_secs(number("SECONDS", 5)));
     let names = arguments.collect::<Vec<_>>();
-    let chosen = |kind: &Kind| names.is_empty() || names.iter().any(|name| kind.name().contains(name.as_str()));
-    let kinds = all().into_iter().filter(chosen).collect::<Vec<_>>();
+    let kinds = all(|kind| names.is_empty() || names.iter().any(|name| kind.contains(name.as_str())));
     let mut figures = vec![Figures::new(); kinds.len()];
     for round in 1..=rounds {
         for (kind, figures) in kinds.iter().zip(&mut figures) {

@@ -53,14 +53,18 @@ const PEERS: [Peer; 2] = [
     Peer { package: "gotatun-cli", version: "0.10.2", binary: "gotatun", options: &["--disable-drop-privileges"] },
 ];
 
-/// Everything that can be compared on this machine. Builds what is missing; says what cannot be had.
-pub(crate) fn all() -> Vec<Kind> {
+/// Everything wanted (by name) that can be compared on this machine. Builds what is missing; says what cannot be had.
+pub(crate) fn all(is_wanted: impl Fn(&str) -> bool) -> Vec<Kind> {
     let mut kinds = vec![Kind::Bare, Kind::Wgnet];
     let root =
         node::binary().parent().and_then(Path::parent).map_or_else(|| "peers".into(), |target| target.join("peers"));
     for Peer { package, version, binary, options } in PEERS {
+        let name = format!("{package} {version}");
+        if !is_wanted(&name) {
+            continue;
+        }
         match installed(&root, package, version, binary) {
-            Ok(path) => kinds.push(Kind::Device { name: format!("{package} {version}"), path, options }),
+            Ok(path) => kinds.push(Kind::Device { name, path, options }),
             Err(why) => eprintln!("without {package}: {why}"),
         }
     }
@@ -74,6 +78,7 @@ pub(crate) fn all() -> Vec<Kind> {
         }
         Err(error) => eprintln!("without wireguard-go ({}, or name one by WIREGUARD_GO): {error}", go.display()),
     }
+    kinds.retain(|kind| is_wanted(kind.name()));
     kinds
 }
 
