@@ -22,7 +22,7 @@ use crate::config::{Config, TunnelMode};
 use crate::mesh::engine::{Engine, Identity};
 use crate::mesh::ids::WgPublicKey;
 use crate::system::{System, SystemError};
-use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace, UserspaceConfig};
+use crate::tunnel::userspace::{Threads, UAPI_DIRECTORY, Userspace, UserspaceConfig};
 use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
 
 /// Control datagrams of the tunnel that wait for the loop: at 1200 bytes each, 300 KB.
@@ -177,6 +177,25 @@ fn port_error(port: u16, error: &io::Error) -> DaemonError {
     })
 }
 
+/// What the environment says of the embedded tunnel: `WGNET_OFFLOAD=off` for kernels whose offloads are broken,
+/// `WGNET_THREADS=1|2|3` for machines that know better than their number of cores.
+fn tunnel_settings() -> Result<(bool, Threads), TunnelError> {
+    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let wrong =
+        |name: &str, value: &str, words: &str| TunnelError::Unsupported(format!("{name}={value}: expected {words}"));
+    let offload = match value("WGNET_OFFLOAD").as_deref() {
+        None | Some("on") => true,
+        Some("off") => false,
+        Some(other) => return Err(wrong("WGNET_OFFLOAD", other, "on or off")),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match value("WGNET_THREADS").as_deref() {
+        None | Some("auto") => Threads::for_cores(cores),
+        Some(text) => Threads::parse(text).ok_or_else(|| wrong("WGNET_THREADS", text, "1, 2, 3 or auto"))?,
+    };
+    Ok((offload, threads))
+}
+
 /// Opens the embedded tunnel; its control datagrams come out of the queue.
 fn open_tunnel(
     config: &Config,
@@ -187,6 +206,7 @@ fn open_tunnel(
     let link_address = engine.link_address();
     let mut addresses = config.mesh.addresses.clone();
     addresses.push(link_address.into());
+    let (offload, threads) = tunnel_settings()?;
     let tunnel = Userspace::open(UserspaceConfig {
         interface: config.interface.clone(),
         private_key,
@@ -198,6 +218,8 @@ fn open_tunnel(
         fwmark: None,
         // A full queue drops the datagram, as a full socket would: the engine sends again what matters.
         control: Box::new(move |datagram| drop(send.try_send(datagram))),
+        offload,
+        threads,
         uapi_dir: UAPI_DIRECTORY.into(),
     })?;
     Ok((Box::new(tunnel), receive))

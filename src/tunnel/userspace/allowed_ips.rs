@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::peers::PeerSlot;
 
 /// Longest-prefix table of the device.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct AllowedIps {
     v4: Family<u32>,
     v6: Family<u128>,
@@ -62,7 +62,7 @@ fn prefix(address: IpAddr, length: u8) -> IpNet {
 
 /// The prefixes of one address family: one map for each length in use, the longest first. A mesh uses few lengths
 /// (hosts, the subnet, a default route), so a lookup is a handful of hashes whatever the number of peers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Family<K> {
     lengths: Vec<(u8, HashMap<K, PeerSlot>)>,
 }

@@ -15,21 +15,22 @@ use ipnet::IpNet;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
+use super::Endpoint;
 use super::load::LIMITER_COUNT;
+use super::outbox::Outbox;
 use super::peer::Peer;
 use super::peers::PeerSlot;
 use super::plane::DataPlane;
 use super::uapi::parse::{SetPeer, SetRequest};
-use super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel, PeerReport, TunnelReport};
 
 impl DataPlane {
     /// Makes the peers look like `desired`: adds, moves, then removes. Peers that did not change keep their sessions,
     /// foreign ones stay.
-    pub(super) fn set(&mut self, desired: &DesiredTunnel, now: Instant, ports: &mut dyn Ports) {
-        self.forward = desired.forward;
-        self.crossings.clone_from(&desired.crossings);
+    pub(super) fn set(&mut self, desired: &DesiredTunnel, now: Instant, outbox: &mut Outbox) {
+        self.table.forward = desired.forward;
+        self.table.crossings.clone_from(&desired.crossings);
         self.mesh_prefixes.clear();
         let mut links: HashMap<Ipv6Addr, PeerSlot> = HashMap::new();
         let mut fresh = Vec::with_capacity(desired.peers.len());
@@ -42,37 +43,33 @@ impl DataPlane {
             fresh.push((slot, new_endpoint));
         }
         let wanted: HashSet<WgPublicKey> = desired.peers.iter().map(|peer| peer.public_key).collect();
-        let gone: Vec<PeerSlot> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.by_mesh && !wanted.contains(&peer.key))
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in &gone {
-            if let Some(peer) = self.peers.get_mut(*slot) {
+        for (_, peer) in self.table.peers.iter().filter(|(_, peer)| !wanted.contains(&peer.key)) {
+            let mut peer = peer.lock();
+            if peer.by_mesh {
                 peer.by_mesh = false;
                 peer.link = None;
                 peer.accept.clear();
             }
         }
-        self.peers.set_links(links);
+        self.table.peers.set_links(links);
         self.settle_prefixes(now);
         self.remove_unwanted();
+        self.publish();
         for (slot, new_endpoint) in fresh {
-            self.kick(slot, new_endpoint, now, ports);
+            self.kick(slot, new_endpoint, now, outbox);
         }
     }
 
     /// Adds or changes one peer of the mesh; says whether it has a new endpoint to try.
     fn set_peer(&mut self, wanted: &DesiredPeer) -> (PeerSlot, bool) {
         let slot = self.peer_slot(wanted.public_key);
-        let adopted = self.peers.get(slot).is_none_or(|peer| !peer.by_mesh);
-        let outdated = self.peers.get(slot).is_some_and(|peer| wanted.generation > peer.generation);
+        let adopted = self.table.peers.lock(slot).is_none_or(|peer| !peer.by_mesh);
+        let outdated = self.table.peers.lock(slot).is_some_and(|peer| wanted.generation > peer.generation);
         if outdated && !adopted {
             debug!(peer = %wanted.public_key, "the peer's clock went back: its session is made anew");
             self.renew(slot);
         }
-        let Some(peer) = self.peers.get_mut(slot) else { return (slot, false) };
+        let Some(mut peer) = self.table.peers.lock(slot) else { return (slot, false) };
         peer.by_mesh = true;
         peer.generation = peer.generation.max(wanted.generation);
         peer.link = Some(wanted.link);
@@ -88,71 +85,73 @@ impl DataPlane {
 
     /// The slot of the peer with this key, made if there is none.
     fn peer_slot(&mut self, key: WgPublicKey) -> PeerSlot {
-        self.peers.by_key(&key).unwrap_or_else(|| {
-            let index = self.peers.unused_index();
+        self.table.peers.by_key(&key).unwrap_or_else(|| {
+            let index = self.table.peers.unused_index();
             let tunn = self.new_tunn(&key, None, index);
-            self.peers.add(Peer::new(key, tunn, index))
+            self.table.peers.add(Peer::new(key, tunn, index))
         })
     }
 
     /// Makes the peer's noise state anew: new key, new preshared key, or the peer's clock went back.
     fn renew(&mut self, slot: PeerSlot) {
-        let index = self.peers.unused_index();
-        let Some(peer) = self.peers.get(slot) else { return };
+        let index = self.table.peers.unused_index();
+        let Some(mut peer) = self.table.peers.lock(slot) else { return };
         let (old, tunn) = (peer.index, self.new_tunn(&peer.key, peer.preshared.as_ref(), index));
-        if let Some(peer) = self.peers.get_mut(slot) {
-            peer.renew(tunn, index);
-        }
-        self.peers.renumbered(slot, old, index);
+        peer.renew(tunn, index);
+        drop(peer);
+        self.table.peers.renumbered(slot, old, index);
     }
 
     /// Gives each prefix to the peer that shall have it and takes away the rest.
     fn settle_prefixes(&mut self, now: Instant) {
         let mut owners: HashMap<IpNet, PeerSlot> = HashMap::new();
-        for (slot, peer) in self.peers.iter().filter(|(_, peer)| peer.by_mesh || peer.by_person) {
+        for (slot, peer) in self.table.peers.iter() {
+            let peer = peer.lock();
+            if !peer.by_mesh && !peer.by_person {
+                continue;
+            }
             owners.extend(peer.wished.iter().map(|prefix| (*prefix, slot)));
         }
         for (prefix, key) in &self.mesh_prefixes {
-            if let Some(slot) = self.peers.by_key(key) {
+            if let Some(slot) = self.table.peers.by_key(key) {
                 owners.insert(*prefix, slot);
             }
         }
         for (prefix, slot) in &owners {
-            let before = self.allowed.insert(*prefix, *slot).filter(|before| before != slot);
-            if let Some(peer) = before.and_then(|before| self.peers.get_mut(before)) {
+            let before = self.table.allowed.insert(*prefix, *slot).filter(|before| before != slot);
+            if let Some(mut peer) = before.and_then(|before| self.table.peers.lock(before)) {
                 peer.grant(*prefix, now);
             }
         }
         let rest: Vec<IpNet> =
-            self.allowed.iter().map(|(prefix, _)| prefix).filter(|prefix| !owners.contains_key(prefix)).collect();
+            self.table.allowed.iter().map(|(prefix, _)| prefix).filter(|prefix| !owners.contains_key(prefix)).collect();
         for prefix in rest {
-            self.allowed.remove(prefix);
+            self.table.allowed.remove(prefix);
         }
     }
 
     /// Removes the peers that neither the mesh nor a person wants (any more).
     fn remove_unwanted(&mut self) {
-        let unwanted: Vec<PeerSlot> =
-            self.peers.iter().filter(|(_, peer)| !peer.by_mesh && !peer.by_person).map(|(slot, _)| slot).collect();
-        for slot in unwanted {
-            self.peers.remove(slot);
+        for slot in self.table.peers.which(|peer| !peer.by_mesh && !peer.by_person) {
+            self.table.peers.remove(slot);
         }
     }
 
-    fn kick(&mut self, slot: PeerSlot, fresh: bool, now: Instant, ports: &mut dyn Ports) {
-        if let Some(peer) = self.peers.get_mut(slot) {
-            peer.kick(fresh, now, &mut self.sealed, ports);
+    fn kick(&mut self, slot: PeerSlot, fresh: bool, now: Instant, outbox: &mut Outbox) {
+        if let Some(mut peer) = self.table.peers.lock(slot) {
+            peer.kick(fresh, now, outbox);
         }
         self.schedule(slot, now);
     }
 
     /// Applies what a person asked for by `wg set`. Port and mark are the device loop's part.
-    pub(super) fn apply(&mut self, request: &SetRequest, now: Instant, ports: &mut dyn Ports) {
+    pub(super) fn apply(&mut self, request: &SetRequest, now: Instant, outbox: &mut Outbox) {
         if let Some(key) = &request.private_key {
             self.set_private_key(key.bytes());
         }
         if request.replace_peers {
-            for peer in self.peers.iter_mut() {
+            for (_, peer) in self.table.peers.iter() {
+                let mut peer = peer.lock();
                 peer.by_person = false;
                 peer.wished.clear();
             }
@@ -165,21 +164,22 @@ impl DataPlane {
         }
         self.settle_prefixes(now);
         self.remove_unwanted();
+        self.publish();
         for (slot, fresh) in changed {
-            self.kick(slot, fresh, now, ports);
+            self.kick(slot, fresh, now, outbox);
         }
     }
 
     /// Applies one peer's part; returns its slot, and whether it has a new endpoint to try.
     fn apply_peer(&mut self, wanted: &SetPeer) -> Option<(PeerSlot, bool)> {
         let key = wanted.public_key;
-        let known = self.peers.by_key(&key);
+        let known = self.table.peers.by_key(&key);
         let is_self = key.0 == *self.public.as_bytes();
         if is_self || known.is_none() && (wanted.update_only || wanted.remove) {
             return None;
         }
         if wanted.remove {
-            let peer = self.peers.get_mut(known?)?;
+            let mut peer = self.table.peers.lock(known?)?;
             peer.by_person = false;
             peer.wished.clear();
             if peer.by_mesh {
@@ -188,7 +188,7 @@ impl DataPlane {
             return None;
         }
         let slot = self.peer_slot(key);
-        let peer = self.peers.get_mut(slot)?;
+        let mut peer = self.table.peers.lock(slot)?;
         peer.by_person |= known.is_none();
         if let Some(interval) = wanted.keepalive {
             peer.keepalive = Some(interval).filter(|interval| *interval > 0);
@@ -206,12 +206,15 @@ impl DataPlane {
                 peer.wished.insert(change.prefix);
             }
         }
+        let mut other_key = false;
         if let Some(preshared) = &wanted.preshared_key {
             let preshared = (!preshared.is_zero()).then(|| preshared.bytes().clone());
-            if peer.preshared != preshared {
-                peer.preshared = preshared;
-                self.renew(slot);
-            }
+            other_key = peer.preshared != preshared;
+            peer.preshared = preshared;
+        }
+        drop(peer);
+        if other_key {
+            self.renew(slot);
         }
         let added = wanted.allowed_ips.iter().filter(|change| !change.remove);
         let added: Vec<IpNet> = added.map(|change| change.prefix).collect();
@@ -220,7 +223,8 @@ impl DataPlane {
                 warn!(peer = %key, %prefix, %owner, "the prefix is the mesh's: it stays with its owner");
             }
         }
-        for peer in self.peers.iter_mut().filter(|peer| peer.key != key) {
+        for (_, peer) in self.table.peers.iter().filter(|(_, peer)| peer.key != key) {
+            let mut peer = peer.lock();
             for prefix in &added {
                 peer.wished.remove(prefix);
             }
@@ -237,14 +241,13 @@ impl DataPlane {
         }
         self.limiter = Arc::new(RateLimiter::new(&public, LIMITER_COUNT));
         (self.secret, self.public) = (secret, public);
-        if let Some(slot) = self.peers.by_key(&WgPublicKey(*public.as_bytes()))
-            && let Some(peer) = self.peers.get_mut(slot)
+        if let Some(slot) = self.table.peers.by_key(&WgPublicKey(*public.as_bytes()))
+            && let Some(mut peer) = self.table.peers.lock(slot)
         {
             (peer.by_mesh, peer.by_person) = (false, false);
             peer.wished.clear();
         }
-        let slots: Vec<PeerSlot> = self.peers.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
+        for slot in self.table.peers.which(|_| true) {
             self.renew(slot);
         }
     }
@@ -252,14 +255,17 @@ impl DataPlane {
     /// What is known of every peer.
     pub(super) fn report(&self, now: Instant) -> TunnelReport {
         let mut prefixes = self.prefixes();
-        let peers = self.peers.iter().map(|(slot, peer)| PeerReport {
-            public_key: peer.key,
-            endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
-            handshake_age: peer.last_handshake.map(|at| now.duration_since(at)),
-            rx_bytes: peer.rx_bytes,
-            tx_bytes: peer.tx_bytes,
-            data_packets: peer.data_packets,
-            allowed: prefixes.remove(&slot).unwrap_or_default(),
+        let peers = self.table.peers.iter().map(|(slot, shared)| {
+            let peer = shared.lock();
+            PeerReport {
+                public_key: peer.key,
+                endpoint: peer.endpoint.map(|endpoint| endpoint.remote),
+                handshake_age: peer.last_handshake.map(|at| now.duration_since(at)),
+                rx_bytes: peer.rx_bytes,
+                tx_bytes: peer.tx_bytes,
+                data_packets: shared.data_packets(),
+                allowed: prefixes.remove(&slot).unwrap_or_default(),
+            }
         });
         let mut peers: Vec<PeerReport> = peers.collect();
         peers.sort_by_key(|peer| peer.public_key);
@@ -269,7 +275,7 @@ impl DataPlane {
     /// The prefixes of each peer, sorted.
     pub(super) fn prefixes(&self) -> HashMap<PeerSlot, Vec<IpNet>> {
         let mut prefixes: HashMap<PeerSlot, Vec<IpNet>> = HashMap::new();
-        for (prefix, slot) in self.allowed.iter() {
+        for (prefix, slot) in self.table.allowed.iter() {
             prefixes.entry(slot).or_default().push(prefix);
         }
         prefixes.values_mut().for_each(|list| list.sort());

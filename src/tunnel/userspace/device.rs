@@ -1,14 +1,15 @@
-//! The device loop: one thread that owns the TUN, the UDP sockets, the userspace API socket and all peers, and sleeps in
-//! poll(2) until one of them has something or a timer is due.
+//! The device loop: the thread that has peers, timers and handshakes in its hands, serves commands and the userspace API
+//! socket, and sleeps in poll(2) until one of them has something or a timer is due.
 //!
-//! This is the seam for a faster loop: it feeds the [`DataPlane`] and carries out what the plane says through
-//! [`Ports`]; nothing else knows descriptors.
+//! Packets are the data threads' ([`super::data`]). On a machine with one core there are none, and this loop does their
+//! work between its own.
 
-use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddrV6;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,32 +17,26 @@ use rustix::io::Errno;
 use tracing::{debug, info, warn};
 use zeroize::Zeroizing;
 
-use super::peer::SCRATCH;
+use super::data::{DUTIES, Duties, Exit, Ready, Wires, drain, now};
 use super::plane::{DataPlane, left_until};
-use super::socket::{Family, Sockets, receive};
-use super::tun_device::TunDevice;
+use super::socket::Sockets;
 use super::uapi::answer;
 use super::uapi::parse::{Request, SetRequest, parse};
 use super::uapi::server::{MOST_CLIENTS, Server, refusal};
-use super::{ControlHandler, Endpoint, Ports};
+use super::{Endpoint, Ports as _};
 use crate::mesh::io::{DesiredTunnel, TunnelReport};
-use crate::tunnel::ControlDatagram;
 
-/// Packets taken from one descriptor before the others have their turn.
-const BATCH: usize = 64;
+/// Handshakes that are handled before commands and timers have their turn.
+const HANDSHAKES: usize = 32;
 
-/// The wake-up pipe, the TUN and two sockets, then the listener and clients of the userspace API.
-const MOST_DESCRIPTORS: usize = 4 + 1 + MOST_CLIENTS;
-
-/// Place of the TUN in the set of descriptors, behind the wake-up pipe.
-const TUN_AT: usize = 1;
+/// The wake-up pipe, the listener and clients of the userspace API, and the descriptors of packets.
+const MOST_DESCRIPTORS: usize = 1 + 1 + MOST_CLIENTS + DUTIES;
 
 /// What poll(2) found.
-struct Ready {
-    commands: bool,
-    tun: bool,
-    sockets: [Option<Family>; 2],
+struct Found {
+    woken: bool,
     uapi: bool,
+    data: Ready,
 }
 
 /// What the rest of the program asks of the loop.
@@ -54,109 +49,79 @@ pub(super) enum Command {
 
 /// Everything the loop owns.
 pub(super) struct Device {
-    pub(super) interface: String,
     pub(super) plane: DataPlane,
-    pub(super) wires: Wires,
+    pub(super) wires: Arc<Wires>,
+    pub(super) exit: Exit,
     pub(super) uapi: Server,
     pub(super) commands: Receiver<Command>,
+    pub(super) handshakes: Receiver<(Endpoint, Box<[u8]>)>,
     pub(super) wake: UnixStream,
-}
-
-/// Where packets leave.
-pub(super) struct Wires {
-    tun: TunDevice,
-    sockets: Sockets,
-    control: ControlHandler,
-    complaints: Complaints,
-}
-
-impl Wires {
-    pub(super) fn new(tun: TunDevice, sockets: Sockets, control: ControlHandler) -> Self {
-        Self { tun, sockets, control, complaints: Complaints::default() }
-    }
-}
-
-impl Ports for Wires {
-    fn send(&mut self, to: Endpoint, datagram: &[u8]) {
-        // A full buffer, an unreachable network, a firewall: all may be gone with the next datagram, and WireGuard and
-        // what it carries repeat what matters.
-        if let Err(error) = self.sockets.send(to, datagram) {
-            self.complaints.once("cannot send to a peer", error);
-        }
-    }
-
-    fn deliver(&mut self, packet: &[u8]) {
-        if let Err(errno) = self.tun.write(packet) {
-            self.complaints.once("cannot write to the TUN device (is the interface up?)", errno.into());
-        }
-    }
-
-    fn control(&mut self, datagram: ControlDatagram) {
-        (self.control)(datagram);
-    }
-}
-
-/// Errors that may come with every packet: each kind is logged once.
-#[derive(Default)]
-struct Complaints {
-    made: Vec<(&'static str, Option<i32>)>,
-}
-
-impl Complaints {
-    fn once(&mut self, what: &'static str, error: io::Error) {
-        let code = error.raw_os_error();
-        if error.kind() != ErrorKind::WouldBlock && !self.made.contains(&(what, code)) && self.made.len() < 64 {
-            self.made.push((what, code));
-            warn!("{what}: {error} (said once)");
-        }
-    }
+    /// What this loop serves besides: everything where there are no data threads.
+    pub(super) duties: Duties,
+    /// The data threads, and what wakes them.
+    pub(super) threads: Vec<(JoinHandle<()>, UnixStream)>,
+    /// Whether sockets join and split trains of datagrams.
+    pub(super) offload: bool,
 }
 
 impl Device {
-    /// Runs until it is told to close (`Ok`), or cannot go on (why).
+    /// Runs until it is told to close (`Ok`), or cannot go on (why). The data threads end before it.
     pub(super) fn run(mut self) -> Result<(), String> {
-        let mut buffer = vec![0; SCRATCH].into_boxed_slice();
+        let end = self.serve();
+        self.stop();
+        debug!(interface = self.wires.interface, drops = ?self.plane.shared().drops, "the device loop ends");
+        end
+    }
+
+    /// Ends the data threads.
+    fn stop(&mut self) {
+        self.wires.ends.store(true, Ordering::Release);
+        for (thread, wake) in self.threads.drain(..) {
+            call(&wake);
+            let _ = thread.join();
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), String> {
         loop {
-            let ready = self.wait().map_err(|errno| format!("poll(2) failed: {errno}"))?;
+            let sockets = self.wires.sockets.load_full();
+            let found = self.wait(&sockets).map_err(|errno| format!("poll(2) failed: {errno}"))?;
             let now = now();
-            if ready.commands && !self.obey(now) {
-                debug!(interface = self.interface, drops = ?self.plane.drops(), "the device loop ends");
+            if let Some(reason) = self.wires.failed.get() {
+                return Err(reason.clone());
+            }
+            if found.woken {
+                drain(&self.wake);
+            }
+            // Handshakes may come from this very thread.
+            self.handle_handshakes(now);
+            if found.woken && !self.obey(now) {
                 return Ok(());
             }
-            if ready.tun {
-                self.read_tun(&mut buffer, now)?;
-            }
-            for family in ready.sockets.into_iter().flatten() {
-                self.read_socket(family, &mut buffer, now);
-            }
-            if ready.uapi || self.uapi.deadline().is_some_and(|due| due <= now) {
+            self.duties.serve(found.data, &sockets, &mut self.exit, now)?;
+            if found.uapi || self.uapi.deadline().is_some_and(|due| due <= now) {
                 self.serve_uapi(now);
             }
-            if self.plane.next_tick().is_some_and(|due| due <= now) {
-                self.plane.tick(now, &mut self.wires);
+            if self.wires.attention.swap(false, Ordering::AcqRel) {
+                self.plane.attend(now, self.exit.outbox());
             }
+            if self.plane.next_tick().is_some_and(|due| due <= now) {
+                self.plane.tick(now, self.exit.outbox());
+            }
+            self.exit.flush();
         }
     }
 
     /// Sleeps until a descriptor is ready or a timer is due.
-    fn wait(&self) -> Result<Ready, Errno> {
+    fn wait(&self, sockets: &Sockets) -> Result<Found, Errno> {
         let deadline = self.plane.next_tick().into_iter().chain(self.uapi.deadline()).min();
         let timeout = deadline.map(|deadline| {
             let left = left_until(deadline, now());
             Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() }
         });
-        let wake = self.wake.as_fd();
-        let mut set: [PollFd<'_>; MOST_DESCRIPTORS] =
-            std::array::from_fn(|_| PollFd::from_borrowed_fd(wake, PollFlags::IN));
-        set[TUN_AT] = PollFd::from_borrowed_fd(self.wires.tun.as_fd(), PollFlags::IN);
-        let mut used = TUN_AT + 1;
-        let sockets = Family::ALL.map(|family| {
-            let socket = self.wires.sockets.of(family)?;
-            set[used] = PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN);
-            used += 1;
-            Some((used - 1, family))
-        });
-        let uapi = used;
+        let mut set: [PollFd<'_>; MOST_DESCRIPTORS] = std::array::from_fn(|_| PollFd::new(&self.wake, PollFlags::IN));
+        let uapi = self.duties.poll(&self.wires, sockets, &mut set, 1);
+        let mut used = uapi;
         for (slot, (descriptor, flags)) in set[uapi..].iter_mut().zip(self.uapi.interests()) {
             *slot = PollFd::from_borrowed_fd(descriptor, flags);
             used += 1;
@@ -165,77 +130,59 @@ impl Device {
             Ok(_) | Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {}
             Err(errno) => return Err(errno),
         }
-        let ready = |at: usize| !set[at].revents().is_empty();
-        Ok(Ready {
-            commands: ready(0),
-            tun: ready(TUN_AT),
-            sockets: sockets.map(|socket| socket.filter(|(at, _)| ready(*at)).map(|(_, family)| family)),
-            uapi: (uapi..used).any(ready),
-        })
+        let is_ready = |at: usize| !set[at].revents().is_empty();
+        Ok(Found { woken: is_ready(0), uapi: (uapi..used).any(is_ready), data: self.duties.ready(sockets, &set, 1) })
+    }
+
+    fn handle_handshakes(&mut self, now: Instant) {
+        for count in 0.. {
+            let Ok((from, message)) = self.handshakes.try_recv() else { return };
+            self.plane.handle_handshake(from, &message, now, self.exit.outbox());
+            if count == HANDSHAKES {
+                // The rest has its turn after everything else.
+                return self.wires.call_control();
+            }
+        }
     }
 
     /// Carries out commands; `false` when it is time to end.
     fn obey(&mut self, now: Instant) -> bool {
-        let mut drain = [0; 64];
-        while (&self.wake).read(&mut drain).is_ok_and(|length| length > 0) {}
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Set(desired, done)) => {
-                    self.plane.set(&desired, now, &mut self.wires);
+                    self.plane.set(&desired, now, self.exit.outbox());
                     let _ = done.send(());
                 }
                 Ok(Command::Report(answer)) => {
                     let _ = answer.send(self.plane.report(now));
                 }
-                Ok(Command::Control(to, payload)) => self.plane.send_control(to, &payload, now, &mut self.wires),
-                Ok(Command::Close) | Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
-                Err(std::sync::mpsc::TryRecvError::Empty) => return true,
-            }
-        }
-    }
-
-    fn read_tun(&mut self, buffer: &mut [u8], now: Instant) -> Result<(), String> {
-        // Room for the padding of the longest packet.
-        let room = buffer.len() - 16;
-        for _ in 0..BATCH {
-            match self.wires.tun.read(&mut buffer[..room]) {
-                Ok(length) => self.plane.handle_tun(buffer, length, now, &mut self.wires),
-                Err(Errno::BADFD) => return Err(format!("the interface {} was removed", self.interface)),
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    self.wires.complaints.once("cannot read from the TUN device", errno.into());
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn read_socket(&mut self, family: Family, buffer: &mut [u8], now: Instant) {
-        for _ in 0..BATCH {
-            let Some(socket) = self.wires.sockets.of(family) else { break };
-            match receive(socket, buffer) {
-                Ok((length, from)) => self.plane.handle_datagram(from, &buffer[..length], now, &mut self.wires),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // What the socket remembers of a datagram sent earlier; the next read goes on.
-                Err(error) => self.wires.complaints.once("cannot receive", error),
+                Ok(Command::Control(to, payload)) => self.plane.send_control(to, &payload, now, self.exit.outbox()),
+                Ok(Command::Close) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
             }
         }
     }
 
     fn serve_uapi(&mut self, now: Instant) {
-        let Self { uapi, plane, wires, .. } = self;
+        let Self { uapi, plane, wires, exit, threads, offload, .. } = self;
         uapi.advance(now, |request| match parse(request) {
             Ok(Request::Get) => {
-                let sockets = &wires.sockets;
+                let sockets = wires.sockets.load();
                 let mut text = answer::interface(plane, sockets.port(), sockets.fwmark(), now);
                 text.push_str("errno=0\n\n");
                 text
             }
-            Ok(Request::Set(request)) => Zeroizing::new(match change(plane, wires, &request, now) {
-                Ok(()) => "errno=0\n\n".to_owned(),
-                Err(errno) => refusal(errno),
-            }),
+            Ok(Request::Set(request)) => {
+                let changed = change_sockets(wires, &request, *offload);
+                if changed.is_ok() {
+                    threads.iter().for_each(|(_, wake)| call(wake));
+                    plane.apply(&request, now, exit.outbox());
+                }
+                Zeroizing::new(match changed {
+                    Ok(()) => "errno=0\n\n".to_owned(),
+                    Err(errno) => refusal(errno),
+                })
+            }
             Err(error) => {
                 info!("a request on the userspace API socket was refused: {error}");
                 Zeroizing::new(refusal(Errno::INVAL))
@@ -244,23 +191,36 @@ impl Device {
     }
 }
 
-/// Applies `set=1`. What can fail comes first, so that a refused request changes nothing of the peers.
-fn change(plane: &mut DataPlane, wires: &mut Wires, request: &SetRequest, now: Instant) -> Result<(), Errno> {
-    let fwmark = request.fwmark.unwrap_or_else(|| wires.sockets.fwmark());
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Applies port and mark of `set=1`: what can fail comes first, so that a refused request changes nothing of the peers.
+fn change_sockets(wires: &Wires, request: &SetRequest, offload: bool) -> Result<(), Errno> {
+    let sockets = wires.sockets.load();
+    let fwmark = request.fwmark.unwrap_or_else(|| sockets.fwmark());
     match request.listen_port {
-        Some(port) if port != wires.sockets.port() => {
-            wires.sockets = Sockets::bind(port, fwmark).map_err(|error| {
+        Some(port) if port != sockets.port() => {
+            let other = Sockets::bind(port, fwmark, offload).map_err(|error| {
                 warn!("{error}; the old port stays");
                 errno_of(&error)
             })?;
+            wires.sockets.store(Arc::new(other));
         }
-        _ if fwmark != wires.sockets.fwmark() => {
-            wires.sockets.set_fwmark(fwmark).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        _ if fwmark != sockets.fwmark() => {
+            sockets.set_fwmark(fwmark).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         }
         _ => {}
     }
-    plane.apply(request, now, wires);
     Ok(())
+}
+
+/// Wakes a data thread.
+fn call(mut wake: &UnixStream) {
+    // A full pipe wakes as well.
+    let _ = std::io::Write::write(&mut wake, &[1]);
 }
 
 fn errno_of(error: &crate::tunnel::TunnelError) -> Errno {
@@ -268,12 +228,4 @@ fn errno_of(error: &crate::tunnel::TunnelError) -> Errno {
         crate::tunnel::TunnelError::System { source, .. } => Errno::from_io_error(source).unwrap_or(Errno::IO),
         _ => Errno::IO,
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the device loop reads the clock here, and everything else is given `now`"
-)]
-pub(super) fn now() -> Instant {
-    Instant::now()
 }

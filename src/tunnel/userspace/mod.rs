@@ -3,24 +3,37 @@
 //!
 //! boringtun's noise does the handshakes and seals the packets; everything around it is here:
 //!
-//! * [`device`]: one thread that owns all descriptors and feeds
-//! * [`plane`]: what happens to each packet, without descriptors or clocks; with
-//! * [`allowed_ips`] (whose prefix is it), [`peer`] and [`peers`] (sessions, endpoints, what waits), [`retry`] (handshakes
-//!   that got no answer), [`load`] (handshakes that are too many), [`packet`] and [`icmp`] (bytes);
-//! * [`configure`]: the difference between the peers that stand and those that are wanted;
-//! * [`tun_device`], [`socket`], [`uapi`]: the TUN, UDP, and the socket that `wg` speaks to.
+//! ```text
+//!   device  one thread: commands, handshakes, timers, the userspace API       plane, configure, load, retry
+//!     │ publishes the table of peers and prefixes, takes over handshakes      table, peers, allowed_ips
+//!     ▼
+//!   data    two threads or one: TUN ─► outbound ─► outbox ─► UDP              tun_device, offload, socket, outbox
+//!                               TUN ◄─ offload ◄─ inbound ◄─ UDP              peer (locked for 16 packets), packet
+//! ```
+//!
+//! * [`data`] owns descriptors and feeds [`outbound`] and [`inbound`], which know neither descriptors nor clocks;
+//! * [`offload`]: packets of a flow as one, where the kernel's TUN can; [`socket`]: trains of datagrams as one;
+//! * [`answers`] and [`icmp`]: what a packet's sender is told when it cannot go on;
+//! * [`uapi`]: the socket that `wg` speaks to.
 
 mod allowed_ips;
+mod answers;
 mod configure;
+mod data;
 mod device;
 mod icmp;
+mod inbound;
 mod load;
+pub mod offload;
+mod outbound;
+mod outbox;
 mod packet;
 mod peer;
 mod peers;
 mod plane;
 mod retry;
 mod socket;
+mod table;
 mod tun_device;
 pub mod uapi;
 
@@ -29,24 +42,32 @@ mod tests;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use self::device::{Command, Device, Wires};
-use self::plane::{DataPlane, Own};
+use self::data::{Complaints, Duties, Exit, FromNetwork, FromTun, Wires, now};
+use self::device::{Command, Device};
+use self::offload::coalesce::Coalescer;
+use self::outbox::Outbox;
+use self::plane::DataPlane;
 use self::socket::Sockets;
+use self::table::Own;
 use self::tun_device::TunDevice;
 use self::uapi::server::Server;
 use super::{ControlDatagram, Tunnel, TunnelError};
 use crate::mesh::io::{DesiredTunnel, TunnelReport};
 
-/// Called on the device's thread with each control datagram: it must not block.
+/// Called on a data thread with each control datagram: it must not block.
 pub type ControlHandler = Box<dyn Fn(ControlDatagram) + Send>;
 
 /// Where `wg` looks for the sockets of userspace devices.
@@ -54,6 +75,15 @@ pub const UAPI_DIRECTORY: &str = "/var/run/wireguard";
 
 /// Commands that wait for the device loop; control datagrams beyond that are dropped.
 const COMMANDS: usize = 1024;
+
+/// Handshakes that wait for the device loop; beyond that they are dropped, and come again.
+const HANDSHAKES: usize = 256;
+
+/// Packets that a peer is locked for at a time: some 15 us, so the other direction never waits long.
+const BATCH: usize = 16;
+
+/// Bytes behind a packet in a buffer: room for padding (15), and for what sealing adds (32).
+const SPARE: usize = 64;
 
 /// The loop answers within a batch of packets; longer means that it hangs.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -78,8 +108,44 @@ pub struct UserspaceConfig {
     pub fwmark: Option<u32>,
     /// Takes the control datagrams.
     pub control: ControlHandler,
+    /// Whether the kernel may hand over and take packets of a flow as one, where it can.
+    pub offload: bool,
+    /// Who does the work.
+    pub threads: Threads,
     /// Directory of the userspace API socket, usually [`UAPI_DIRECTORY`].
     pub uapi_dir: PathBuf,
+}
+
+/// How many threads an embedded tunnel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// One for everything: machines with one core.
+    One,
+    /// One for packets, one for the rest.
+    Two,
+    /// One for packets to the network, one for packets from it, one for the rest.
+    Three,
+}
+
+impl Threads {
+    /// What suits a machine with so many cores.
+    pub fn for_cores(cores: usize) -> Self {
+        match cores {
+            0 | 1 => Self::One,
+            2 | 3 => Self::Two,
+            _ => Self::Three,
+        }
+    }
+
+    /// What the text `1`, `2` or `3` says.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "1" => Some(Self::One),
+            "2" => Some(Self::Two),
+            "3" => Some(Self::Three),
+            _ => None,
+        }
+    }
 }
 
 /// An embedded tunnel. Dropping it closes it.
@@ -98,31 +164,78 @@ impl Userspace {
     /// # Errors
     /// [`TunnelError::System`] with a remedy: name or port taken, no right, no `/dev/net/tun`. Nothing is left behind.
     pub fn open(config: UserspaceConfig) -> Result<Self, TunnelError> {
-        let sockets = Sockets::bind(config.listen_port, config.fwmark.unwrap_or(0))?;
+        let sockets = Sockets::bind(config.listen_port, config.fwmark.unwrap_or(0), config.offload)?;
         let listen_port = sockets.port();
-        let tun = TunDevice::open(&config.interface, config.mtu)?;
+        let tun = TunDevice::open(&config.interface, config.mtu, config.offload)?;
         let uapi = Server::bind(&config.uapi_dir, &config.interface)?;
         let failed = |source| {
-            let what = format!("cannot start the device loop of {}", config.interface);
+            let what = format!("cannot start the threads of {}", config.interface);
             TunnelError::System { what, source, remedy: String::new() }
         };
-        let (wake, woken) = UnixStream::pair().map_err(failed)?;
-        wake.set_nonblocking(true).and_then(|()| woken.set_nonblocking(true)).map_err(failed)?;
+        let pipe = || -> std::io::Result<_> {
+            let (wake, woken) = UnixStream::pair()?;
+            wake.set_nonblocking(true).and_then(|()| woken.set_nonblocking(true))?;
+            Ok((wake, woken))
+        };
+        let (wake, woken) = pipe().map_err(failed)?;
         let (commands, receiver) = mpsc::sync_channel(COMMANDS);
+        let (handshakes, to_handle) = mpsc::sync_channel(HANDSHAKES);
         let own = Own {
             addresses: config.addresses,
             link: config.link_address,
             control_port: config.control_port,
             mtu: config.mtu,
         };
-        let device = Device {
+        let plane = DataPlane::new(&config.private_key, own, now());
+        let shared = Arc::clone(plane.shared());
+        let wires = Arc::new(Wires {
             interface: config.interface.clone(),
-            plane: DataPlane::new(&config.private_key, own, device::now()),
-            wires: Wires::new(tun, sockets, config.control),
+            tun,
+            sockets: ArcSwap::from_pointee(sockets),
+            control: Mutex::new(config.control),
+            handshakes,
+            attention: AtomicBool::new(false),
+            wake: wake.try_clone().map_err(failed)?,
+            ends: AtomicBool::new(false),
+            failed: OnceLock::new(),
+            complaints: Complaints::default(),
+            merges: AtomicBool::new(true),
+        });
+        let from_tun = || Some(FromTun::new(&shared));
+        let from_network = || Some(FromNetwork::new(&shared, &wires.tun));
+        let nothing = || Duties { tun: None, network: None };
+        let both = || Duties { tun: from_tun(), network: from_network() };
+        let (duties, others) = match config.threads {
+            Threads::One => (both(), Vec::new()),
+            Threads::Two => (nothing(), vec![("data", both())]),
+            Threads::Three => {
+                let (out, back) =
+                    (Duties { tun: from_tun(), ..nothing() }, Duties { network: from_network(), ..nothing() });
+                (nothing(), vec![("out", out), ("in", back)])
+            }
+        };
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let name = format!("{}-{name}", config.interface);
+            std::thread::Builder::new().name(name).spawn(run).map_err(failed)
+        };
+        let mut device = Device {
+            plane,
+            exit: Exit::new(&wires, now()),
+            wires: Arc::clone(&wires),
             uapi,
             commands: receiver,
+            handshakes: to_handle,
             wake: woken,
+            duties,
+            threads: Vec::new(),
+            offload: config.offload,
         };
+        for (name, duties) in others {
+            let (wake, woken) = pipe().map_err(failed)?;
+            let wires = Arc::clone(&wires);
+            let thread = start(name, Box::new(move || data::run(duties, &wires, &woken)))?;
+            device.threads.push((thread, wake));
+        }
         let ended = Arc::new(OnceLock::new());
         let end = Arc::clone(&ended);
         let run = move || {
@@ -131,7 +244,7 @@ impl Userspace {
                 let _ = end.set(reason);
             }
         };
-        let thread = std::thread::Builder::new().name(config.interface.clone()).spawn(run).map_err(failed)?;
+        let thread = start("device", Box::new(run))?;
         Ok(Self { commands, wake, thread: Some(thread), ended, listen_port })
     }
 
@@ -215,14 +328,40 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
-/// Where packets leave the data plane.
+/// Where packets leave the data threads.
 trait Ports {
-    /// Sends a datagram to the network.
-    fn send(&mut self, to: Endpoint, datagram: &[u8]);
+    /// Datagrams for the network. They go with [`Self::flush`].
+    fn outbox(&mut self) -> &mut Outbox;
+
+    /// Sends what the outbox holds. That is a system call: no peer is locked.
+    fn flush(&mut self);
 
     /// Hands a packet to the kernel through the TUN.
     fn deliver(&mut self, packet: &[u8]);
 
+    /// Hands packets that lie in `arena` to the kernel through the TUN, merged.
+    fn write(&mut self, merged: &Coalescer, arena: &[u8]);
+
     /// Hands a control datagram to the engine.
     fn control(&mut self, datagram: ControlDatagram);
+
+    /// Hands a handshake message to the control thread.
+    fn handshake(&mut self, from: Endpoint, message: &[u8]);
+
+    /// Asks the control thread to look after the peers that need it.
+    fn attend(&mut self);
+}
+
+/// Shows `with` the packet at `range` of `buffer`, padded with zeros to a multiple of 16 bytes, never above the MTU, as
+/// the WireGuard paper demands (section 5.4.6): lengths tell an observer less. What lies behind the packet, of which
+/// there are at least 15 bytes, is as it was afterwards.
+fn padded<T>(buffer: &mut [u8], range: Range<usize>, mtu: u16, with: impl FnOnce(&[u8]) -> T) -> T {
+    let length = range.len();
+    let more = length.next_multiple_of(16).min(usize::from(mtu)).max(length) - length;
+    let (end, mut behind) = (range.end, [0; 16]);
+    behind[..more].copy_from_slice(&buffer[end..end + more]);
+    buffer[end..end + more].fill(0);
+    let result = with(&buffer[range.start..end + more]);
+    buffer[end..end + more].copy_from_slice(&behind[..more]);
+    result
 }

@@ -119,6 +119,35 @@ pub(super) fn take_hop(packet: &mut [u8]) -> bool {
     true
 }
 
+/// The congestion bits of a packet's header (RFC 3168): 0 not capable, 1 and 2 capable, 3 congestion met. `packet` begins
+/// as one that [`Header::parse`] accepted.
+pub(super) fn congestion(packet: &[u8]) -> u8 {
+    if packet[0] >> 4 == 4 { packet[1] & 3 } else { (packet[1] >> 4) & 3 }
+}
+
+/// Takes over what the outer header says of congestion (RFC 6040, section 4.2). `false` when the packet met congestion
+/// and cannot carry the mark: then it is to be dropped, which tells its sender as much.
+pub(super) fn mark(packet: &mut [u8], outer: u8) -> bool {
+    const MET: u8 = 3;
+    let inner = congestion(packet);
+    if outer != MET || inner == MET {
+        return true;
+    }
+    if inner == 0 {
+        return false;
+    }
+    if packet[0] >> 4 == 4 {
+        packet[1] |= MET;
+        let old = u16::from_be_bytes([packet[10], packet[11]]);
+        // The first word rose by the difference, so its complement's sum falls by as much (RFC 1624).
+        let new = fold(u32::from(old) + u32::from(!u16::from(MET - inner)));
+        packet[10..12].copy_from_slice(&new.to_be_bytes());
+    } else {
+        packet[1] |= MET << 4;
+    }
+    true
+}
+
 /// Adds `bytes` to a ones' complement sum, as big-endian words.
 pub(super) fn add(sum: u32, bytes: &[u8]) -> u32 {
     let words = bytes.chunks_exact(2);

@@ -16,8 +16,9 @@ use boringtun::noise::{Tunn, TunnResult};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use super::Endpoint;
+use super::outbox::Outbox;
 use super::retry::Retry;
-use super::{Endpoint, Ports};
 use crate::mesh::ids::WgPublicKey;
 
 /// A prefix that moved to another peer is accepted from the old one for this long.
@@ -41,8 +42,15 @@ const REKEY_AS_RESPONDER: Duration = Duration::from_secs(150);
 /// A peer that was silent for so long while we renew its session may be so because the way from our address is gone.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Length of a scratch buffer that holds any sealed or opened datagram; boringtun panics on smaller ones.
-pub(super) const SCRATCH: usize = 65_536 + 256;
+/// What sealing adds to a packet, in bytes: type, receiver, counter and tag.
+pub(super) const OVERHEAD: usize = 32;
+
+/// Traffic class of handshake messages, as the kernel's module has it: AF41. Data says nothing of what is inside but
+/// congestion.
+const HANDSHAKE_TOS: u8 = 0x88;
+
+/// Room for any message of a handshake.
+const MESSAGE: usize = 256;
 
 /// Message types of WireGuard: the first byte of every datagram.
 pub(super) mod message {
@@ -84,6 +92,8 @@ pub(super) struct Peer {
     tunn: Box<Tunn>,
     /// Whether boringtun's timers are looked at.
     awake: bool,
+    /// A data thread found that it needs the control thread: it woke, or packets wait for a session.
+    needs_care: bool,
     retry: Retry,
     staged_control: VecDeque<Vec<u8>>,
     staged_data: VecDeque<Vec<u8>>,
@@ -96,7 +106,6 @@ pub(super) struct Peer {
     last_received: Option<Instant>,
     pub(super) rx_bytes: u64,
     pub(super) tx_bytes: u64,
-    pub(super) data_packets: u64,
 }
 
 impl Peer {
@@ -117,6 +126,7 @@ impl Peer {
             index,
             tunn: Box::new(tunn),
             awake: false,
+            needs_care: false,
             retry: Retry::default(),
             staged_control: VecDeque::new(),
             staged_data: VecDeque::new(),
@@ -127,7 +137,6 @@ impl Peer {
             last_received: None,
             rx_bytes: 0,
             tx_bytes: 0,
-            data_packets: 0,
         }
     }
 
@@ -163,23 +172,24 @@ impl Peer {
         self.accept.iter().any(holds) || self.grace.iter().any(|(prefix, until)| *until > now && holds(prefix))
     }
 
-    /// Seals and sends `packet` (padded already), or lets it wait for a session and asks for one. The peer has an
-    /// endpoint.
-    pub(super) fn send(
-        &mut self,
-        packet: &[u8],
-        traffic: Traffic,
-        now: Instant,
-        sealed: &mut [u8],
-        ports: &mut dyn Ports,
-    ) {
-        self.wake(sealed);
-        if self.has_session() {
-            if let TunnResult::WriteToNetwork(datagram) = self.tunn.encapsulate(packet, sealed) {
-                self.emit(datagram, now, ports);
-            }
-            return;
+    /// Gets it ready for packets; whether there is a session to seal them with.
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.wake();
+        self.has_session()
+    }
+
+    /// Seals `packet` (padded already; empty for a keepalive) with the session that stands, into the outbox. `tos`
+    /// is that of the outer packet.
+    pub(super) fn seal(&mut self, packet: &[u8], tos: u8, now: Instant, outbox: &mut Outbox) {
+        let slot = outbox.slot(packet.len() + OVERHEAD);
+        if let TunnResult::WriteToNetwork(datagram) = self.tunn.encapsulate(packet, slot) {
+            let length = datagram.len();
+            self.commit(tos, length, now, outbox);
         }
+    }
+
+    /// Lets `packet` (padded already) wait for a session. The control thread is to ask for one: [`Self::take_care`].
+    pub(super) fn stage(&mut self, packet: &[u8], traffic: Traffic) {
         let (queue, most) = match traffic {
             Traffic::Control => (&mut self.staged_control, STAGED_CONTROL),
             Traffic::Data => (&mut self.staged_data, STAGED_DATA),
@@ -188,60 +198,84 @@ impl Peer {
             queue.pop_front();
         }
         queue.push_back(packet.to_vec());
-        if !self.retry.is_running() {
-            self.initiate(now, sealed, ports);
+        self.needs_care |= !self.retry.is_running();
+    }
+
+    /// Seals `packet` (padded already) or lets it wait.
+    pub(super) fn send(&mut self, packet: &[u8], traffic: Traffic, now: Instant, outbox: &mut Outbox) {
+        if self.is_ready() {
+            self.seal(packet, 0, now, outbox);
+        } else {
+            self.stage(packet, traffic);
         }
     }
 
-    /// Handles a datagram that names this peer; returns the packet that was in it.
-    pub(super) fn open<'a>(
+    /// Whether the control thread is to look after this peer.
+    pub(super) fn needs_care(&self) -> bool {
+        self.needs_care
+    }
+
+    /// What a data thread asked for: a handshake for packets that wait. The timers are looked at from now on.
+    pub(super) fn take_care(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.needs_care = false;
+        let waiting = !self.staged_control.is_empty() || !self.staged_data.is_empty();
+        if waiting && self.endpoint.is_some() && !self.has_session() && !self.retry.is_running() {
+            self.initiate(now, outbox);
+        }
+    }
+
+    /// Opens a data message into `opened`, which is at least as long; returns the length of the packet that was in it,
+    /// 0 for a keepalive, `None` for what is not authentic or was seen before.
+    pub(super) fn open(
         &mut self,
         from: Endpoint,
         datagram: &[u8],
         now: Instant,
-        (opened, sealed): (&'a mut [u8], &mut [u8]),
-        ports: &mut dyn Ports,
-    ) -> Option<&'a mut [u8]> {
-        // An empty datagram would mean "flush the queue" to boringtun.
-        let kind = *datagram.first()?;
-        self.wake(sealed);
-        match self.tunn.decapsulate(Some(from.remote.ip()), datagram, opened) {
-            TunnResult::WriteToNetwork(reply) => match reply[0] {
-                message::COOKIE_REPLY => ports.send(from, reply),
-                message::RESPONSE => {
-                    self.endpoint = Some(from);
-                    self.authenticated(from, datagram, now);
-                    let local = local_index(reply);
-                    self.unconfirmed[local as usize % 8] = Some(local);
-                    self.emit(reply, now, ports);
-                }
-                _ => {
-                    self.authenticated(from, datagram, now);
-                    self.emit(reply, now, ports);
-                    self.initiator = true;
-                    self.established(now, sealed, ports);
-                }
-            },
-            TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
-                self.opened_data(from, datagram, now, sealed, ports);
-                return Some(packet);
-            }
-            TunnResult::Done if kind == message::DATA => self.opened_data(from, datagram, now, sealed, ports),
-            TunnResult::Done if kind == message::COOKIE_REPLY => self.retry.hasten(),
-            TunnResult::Done | TunnResult::Err(_) => {}
-        }
-        None
-    }
-
-    /// A data message was opened. The first one of a session that we answered confirms it.
-    fn opened_data(&mut self, from: Endpoint, datagram: &[u8], now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+        opened: &mut [u8],
+        outbox: &mut Outbox,
+    ) -> Option<usize> {
+        let length = match self.tunn.decapsulate(Some(from.remote.ip()), datagram, opened) {
+            TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => packet.len(),
+            TunnResult::Done => 0,
+            TunnResult::WriteToNetwork(_) | TunnResult::Err(_) => return None,
+        };
         self.authenticated(from, datagram, now);
+        // The first message of a session that we answered confirms it.
         let session = local_index(datagram);
         let slot = &mut self.unconfirmed[session as usize % 8];
         if *slot == Some(session) {
             *slot = None;
             self.initiator = false;
-            self.established(now, sealed, ports);
+            self.established(now, outbox);
+        }
+        Some(length)
+    }
+
+    /// Handles an initiation, a response or a cookie reply that names this peer.
+    pub(super) fn handle_handshake(&mut self, from: Endpoint, message: &[u8], now: Instant, outbox: &mut Outbox) {
+        // An empty datagram would mean "flush the queue" to boringtun.
+        let Some(kind) = message.first().copied().filter(|kind| *kind != message::DATA) else { return };
+        self.wake();
+        let mut reply = [0; MESSAGE];
+        match self.tunn.decapsulate(Some(from.remote.ip()), message, &mut reply) {
+            TunnResult::WriteToNetwork(reply) => match reply[0] {
+                message::COOKIE_REPLY => outbox.push(from, HANDSHAKE_TOS, reply),
+                message::RESPONSE => {
+                    self.endpoint = Some(from);
+                    self.authenticated(from, message, now);
+                    let local = local_index(reply);
+                    self.unconfirmed[local as usize % 8] = Some(local);
+                    self.emit(reply, HANDSHAKE_TOS, now, outbox);
+                }
+                _ => {
+                    self.authenticated(from, message, now);
+                    self.emit(reply, 0, now, outbox);
+                    self.initiator = true;
+                    self.established(now, outbox);
+                }
+            },
+            TunnResult::Done if kind == message::COOKIE_REPLY => self.retry.hasten(),
+            _ => {}
         }
     }
 
@@ -256,39 +290,40 @@ impl Peer {
     }
 
     /// Both ends hold a session: what waited is sent.
-    fn established(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+    fn established(&mut self, now: Instant, outbox: &mut Outbox) {
         self.last_handshake = Some(now);
         self.retry.stop();
         while self.has_session() {
             let Some(packet) = self.staged_control.pop_front().or_else(|| self.staged_data.pop_front()) else {
                 break;
             };
-            if let TunnResult::WriteToNetwork(datagram) = self.tunn.encapsulate(&packet, sealed) {
-                self.emit(datagram, now, ports);
-            }
+            self.seal(&packet, 0, now, outbox);
         }
         // A keepalive of boringtun's own timers may wait inside it.
         while self.has_session() {
-            let TunnResult::WriteToNetwork(datagram) = self.tunn.decapsulate(None, &[], sealed) else { break };
-            self.emit(datagram, now, ports);
+            let slot = outbox.slot(MESSAGE);
+            let TunnResult::WriteToNetwork(datagram) = self.tunn.decapsulate(None, &[], slot) else { break };
+            let length = datagram.len();
+            self.commit(0, length, now, outbox);
         }
     }
 
     /// Sends an initiation now, whatever was tried before.
-    fn initiate(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
-        self.wake(sealed);
+    fn initiate(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.wake();
         if self.retry.is_running() {
             self.release_local_address();
         }
-        if let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, true) {
+        let mut message = [0; MESSAGE];
+        if let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(&mut message, true) {
             self.retry.sent(now);
-            self.emit(datagram, now, ports);
+            self.emit(datagram, HANDSHAKE_TOS, now, outbox);
         }
     }
 
     /// Starts a handshake if the peer wants a session, has none and tries none. With `fresh`, a new endpoint to try,
     /// retries begin anew.
-    pub(super) fn kick(&mut self, fresh: bool, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+    pub(super) fn kick(&mut self, fresh: bool, now: Instant, outbox: &mut Outbox) {
         if self.endpoint.is_none() || !self.wants_session() || self.has_session() {
             return;
         }
@@ -296,19 +331,21 @@ impl Peer {
             self.retry.stop();
         }
         if !self.retry.is_running() {
-            self.initiate(now, sealed, ports);
+            self.initiate(now, outbox);
         }
     }
 
     /// Lets time pass.
-    pub(super) fn tick(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+    pub(super) fn tick(&mut self, now: Instant, outbox: &mut Outbox) {
         if !self.awake {
             return;
         }
         let mut expired = false;
-        match self.tunn.update_timers(sealed) {
+        let mut made = [0; MESSAGE];
+        match self.tunn.update_timers(&mut made) {
             TunnResult::WriteToNetwork(datagram) => {
-                if datagram[0] == message::INITIATION {
+                let is_handshake = datagram[0] == message::INITIATION;
+                if is_handshake {
                     if self.retry.is_running() {
                         self.retry.sent(now);
                     }
@@ -316,16 +353,16 @@ impl Peer {
                         self.release_local_address();
                     }
                 }
-                self.emit(datagram, now, ports);
+                self.emit(datagram, if is_handshake { HANDSHAKE_TOS } else { 0 }, now, outbox);
             }
             TunnResult::Err(WireGuardError::ConnectionExpired) => expired = true,
             _ => {}
         }
         if self.has_session() {
             self.retry.stop();
-            self.keep_alive(now, sealed, ports);
+            self.keep_alive(now, outbox);
         } else {
-            self.seek_session(now, sealed, ports);
+            self.seek_session(now, outbox);
         }
         self.grace.retain(|(_, until)| *until > now);
         if expired && !self.retry.is_running() {
@@ -334,7 +371,7 @@ impl Peer {
     }
 
     /// No session: tries for one while anything needs it.
-    fn seek_session(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+    fn seek_session(&mut self, now: Instant, outbox: &mut Outbox) {
         if self.retry.is_hopeless(now) {
             self.staged_control.clear();
             self.staged_data.clear();
@@ -343,27 +380,26 @@ impl Peer {
         if !self.wants_session() || self.endpoint.is_none() {
             self.retry.stop();
         } else if self.retry.due().is_none_or(|due| due <= now) {
-            self.initiate(now, sealed, ports);
+            self.initiate(now, outbox);
         }
     }
 
     /// Sends the persistent keepalive after a silence in both directions, as the kernel does.
-    fn keep_alive(&mut self, now: Instant, sealed: &mut [u8], ports: &mut dyn Ports) {
+    fn keep_alive(&mut self, now: Instant, outbox: &mut Outbox) {
         let Some(interval) = self.keepalive else { return };
         let silent = |last: Instant| now.duration_since(last) >= Duration::from_secs(interval.into());
         if !self.last_traffic.is_none_or(silent) {
             return;
         }
-        if let TunnResult::WriteToNetwork(datagram) = self.tunn.encapsulate(&[], sealed) {
-            self.emit(datagram, now, ports);
-        }
+        self.seal(&[], 0, now, outbox);
         // boringtun renews an old session only for data; a link that carries nothing but keepalives would fall
         // without keys every three minutes.
         let age = if self.initiator { REKEY_AFTER_TIME } else { REKEY_AS_RESPONDER };
+        let mut message = [0; MESSAGE];
         if self.last_handshake.is_some_and(|since| now.duration_since(since) >= age)
-            && let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(sealed, false)
+            && let TunnResult::WriteToNetwork(datagram) = self.tunn.format_handshake_initiation(&mut message, false)
         {
-            self.emit(datagram, now, ports);
+            self.emit(datagram, HANDSHAKE_TOS, now, outbox);
         }
     }
 
@@ -372,11 +408,12 @@ impl Peer {
         self.awake.then(|| self.retry.due().map_or(now + TICK, |due| due.min(now + TICK)))
     }
 
-    fn wake(&mut self, sealed: &mut [u8]) {
+    fn wake(&mut self) {
         if !self.awake {
             self.awake = true;
+            self.needs_care = true;
             // A sleeper has no session: all this can answer is that it expired.
-            let _ = self.tunn.update_timers(sealed);
+            let _ = self.tunn.update_timers(&mut [0; MESSAGE]);
         }
     }
 
@@ -387,10 +424,17 @@ impl Peer {
         }
     }
 
-    fn emit(&mut self, datagram: &[u8], now: Instant, ports: &mut dyn Ports) {
+    /// Sends a message that was made outside the outbox.
+    fn emit(&mut self, datagram: &[u8], tos: u8, now: Instant, outbox: &mut Outbox) {
+        outbox.slot(datagram.len())[..datagram.len()].copy_from_slice(datagram);
+        self.commit(tos, datagram.len(), now, outbox);
+    }
+
+    /// Sends the datagram of `length` bytes that was made in the outbox's slot.
+    fn commit(&mut self, tos: u8, length: usize, now: Instant, outbox: &mut Outbox) {
         if let Some(endpoint) = self.endpoint {
-            ports.send(endpoint, datagram);
-            self.tx_bytes += datagram.len() as u64;
+            outbox.commit(endpoint, tos, length);
+            self.tx_bytes += length as u64;
             self.last_traffic = Some(now);
         }
     }

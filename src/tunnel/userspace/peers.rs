@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::{Mutex, MutexGuard};
 use rand_core::{OsRng, RngCore};
 
 use super::peer::Peer;
@@ -12,10 +15,34 @@ use crate::mesh::ids::WgPublicKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct PeerSlot(pub(super) u32);
 
-/// All peers.
-#[derive(Default)]
+/// A peer as all threads share it. Its lock is held for a batch of packets, never across a system call, and never with
+/// another peer's.
+pub(super) struct SharedPeer {
+    pub(super) key: WgPublicKey,
+    state: Mutex<Peer>,
+    /// Packets of users, in both directions.
+    data_packets: AtomicU64,
+}
+
+impl SharedPeer {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Peer> {
+        self.state.lock()
+    }
+
+    pub(super) fn data_packets(&self) -> u64 {
+        self.data_packets.load(Ordering::Relaxed)
+    }
+
+    /// Counts packets of users that came from it or went to it.
+    pub(super) fn count(&self, packets: usize) {
+        self.data_packets.fetch_add(packets as u64, Ordering::Relaxed);
+    }
+}
+
+/// All peers. A clone shares them.
+#[derive(Clone, Default)]
 pub(super) struct Peers {
-    slots: Vec<Option<Peer>>,
+    slots: Vec<Option<Arc<SharedPeer>>>,
     free: Vec<PeerSlot>,
     by_key: HashMap<WgPublicKey, PeerSlot>,
     by_index: HashMap<u32, PeerSlot>,
@@ -40,7 +67,8 @@ impl Peers {
         });
         self.by_key.insert(peer.key, slot);
         self.by_index.insert(peer.index, slot);
-        self.slots[slot.0 as usize] = Some(peer);
+        let shared = SharedPeer { key: peer.key, state: Mutex::new(peer), data_packets: AtomicU64::new(0) };
+        self.slots[slot.0 as usize] = Some(Arc::new(shared));
         slot
     }
 
@@ -48,18 +76,18 @@ impl Peers {
     pub(super) fn remove(&mut self, slot: PeerSlot) {
         if let Some(peer) = self.slots[slot.0 as usize].take() {
             self.by_key.remove(&peer.key);
-            self.by_index.remove(&peer.index);
+            self.by_index.remove(&peer.lock().index);
             self.by_link.retain(|_, other| *other != slot);
             self.free.push(slot);
         }
     }
 
-    pub(super) fn get(&self, slot: PeerSlot) -> Option<&Peer> {
-        self.slots.get(slot.0 as usize)?.as_ref()
+    pub(super) fn get(&self, slot: PeerSlot) -> Option<&SharedPeer> {
+        self.slots.get(slot.0 as usize)?.as_deref()
     }
 
-    pub(super) fn get_mut(&mut self, slot: PeerSlot) -> Option<&mut Peer> {
-        self.slots.get_mut(slot.0 as usize)?.as_mut()
+    pub(super) fn lock(&self, slot: PeerSlot) -> Option<MutexGuard<'_, Peer>> {
+        self.get(slot).map(SharedPeer::lock)
     }
 
     pub(super) fn by_key(&self, key: &WgPublicKey) -> Option<PeerSlot> {
@@ -86,11 +114,12 @@ impl Peers {
         self.by_link = links;
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerSlot, &Peer)> {
-        self.slots.iter().enumerate().filter_map(|(at, peer)| Some((PeerSlot(at as u32), peer.as_ref()?)))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerSlot, &SharedPeer)> {
+        self.slots.iter().enumerate().filter_map(|(at, peer)| Some((PeerSlot(at as u32), peer.as_deref()?)))
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
-        self.slots.iter_mut().flatten()
+    /// The slots of the peers that are as `matches` says.
+    pub(super) fn which(&self, matches: impl Fn(&Peer) -> bool) -> Vec<PeerSlot> {
+        self.iter().filter(|(_, peer)| matches(&peer.lock())).map(|(slot, _)| slot).collect()
     }
 }

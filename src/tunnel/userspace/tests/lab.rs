@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel, EndpointHint, PeerReport};
-use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace, UserspaceConfig};
+use crate::tunnel::userspace::{Threads, UAPI_DIRECTORY, Userspace, UserspaceConfig};
 use crate::tunnel::{ControlDatagram, Tunnel as _, TunnelError};
 
 pub(super) const PORT: u16 = 51_820;
@@ -226,6 +226,8 @@ pub(super) fn config(interface: &str, number: u8) -> (UserspaceConfig, Receiver<
         control: Box::new(move |datagram| {
             let _ = sender.send(datagram);
         }),
+        offload: true,
+        threads: Threads::Three,
         uapi_dir: PathBuf::from(UAPI_DIRECTORY),
     };
     (config, control)

@@ -1,210 +1,18 @@
-//! The data plane of a few nodes, in memory: a network that a test can cut, and a clock that it turns.
-//!
-//! boringtun reads its own clock, which stands nearly still here; so these tests turn what is ours (retries, keepalives,
-//! moves), not what is boringtun's (expiry and renewal of keys).
+//! The data planes of a few nodes: what happens to packets, datagrams and peers.
 
-use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Tunn, TunnResult};
 use boringtun::x25519::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
 
 use super::super::packet::tests::{ipv4, ipv6};
 use super::super::packet::{Header, ICMP, UDP, UdpEnd, write_udp};
 use super::super::peer::message;
-use super::super::plane::{DataPlane, Own};
-use super::super::uapi::parse::{Request, parse};
-use super::super::{Endpoint, Ports};
-use crate::mesh::ids::WgPublicKey;
-use crate::mesh::io::{DesiredPeer, DesiredTunnel, EndpointHint, PeerReport};
-use crate::tunnel::ControlDatagram;
-
-const MTU: u16 = 1420;
-const CONTROL: u16 = 50_500;
-const TUN_ROOM: usize = 4096;
-
-/// What one node sent.
-#[derive(Default)]
-struct Out {
-    datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
-    delivered: Vec<Vec<u8>>,
-    control: Vec<ControlDatagram>,
-}
-
-impl Ports for Out {
-    fn send(&mut self, to: Endpoint, datagram: &[u8]) {
-        self.datagrams.push_back((to.remote, datagram.to_vec()));
-    }
-
-    fn deliver(&mut self, packet: &[u8]) {
-        self.delivered.push(packet.to_vec());
-    }
-
-    fn control(&mut self, datagram: ControlDatagram) {
-        self.control.push(datagram);
-    }
-}
-
-struct Node {
-    plane: DataPlane,
-    key: WgPublicKey,
-    at: SocketAddr,
-    v4: Ipv4Addr,
-    link: Ipv6Addr,
-    out: Out,
-}
-
-/// Nodes 0, 1, 2, ... with overlay addresses 10.1.1.1, .2, .3, ... on one network.
-struct World {
-    nodes: Vec<Node>,
-    now: Instant,
-}
-
-impl World {
-    #[expect(clippy::disallowed_methods, reason = "the start of the virtual clock")]
-    fn new(count: u8) -> Self {
-        let now = Instant::now();
-        let node = |number: u8| {
-            let private = Zeroizing::new([number + 1; 32]);
-            let key = WgPublicKey(PublicKey::from(&StaticSecret::from(*private)).to_bytes());
-            let (v4, link) =
-                (Ipv4Addr::new(10, 1, 1, number + 1), Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number.into()));
-            let addresses = vec![IpAddr::V4(v4), IpAddr::V6(link)];
-            let own = Own { addresses, link, control_port: CONTROL, mtu: MTU };
-            let at = SocketAddr::from(([192, 0, 2, number + 1], 51_820));
-            Node { plane: DataPlane::new(&private, own, now), key, at, v4, link, out: Out::default() }
-        };
-        Self { nodes: (0..count).map(node).collect(), now }
-    }
-
-    /// Two nodes that know each other.
-    fn pair() -> Self {
-        let mut world = Self::new(2);
-        for (node, peer) in [(0, 1), (1, 0)] {
-            let wanted = world.peer(peer);
-            world.set(node, vec![wanted], false);
-        }
-        world
-    }
-
-    /// 0 and 2 reach each other through the gateway 1.
-    fn chain() -> Self {
-        let mut world = Self::new(3);
-        for (leaf, other) in [(0, 2), (2, 0)] {
-            let mut gateway = world.peer(1);
-            gateway.allowed.push(host(world.nodes[other].v4));
-            world.set(leaf, vec![gateway], false);
-        }
-        let leaves = vec![world.peer(0), world.peer(2)];
-        world.set(1, leaves, true);
-        world
-    }
-
-    /// How any other node would describe `number`: its overlay address, its link address, its endpoint.
-    fn peer(&self, number: usize) -> DesiredPeer {
-        let node = &self.nodes[number];
-        DesiredPeer {
-            public_key: node.key,
-            link: node.link,
-            endpoint: Some(EndpointHint { address: node.at, serial: 1 }),
-            keepalive: None,
-            allowed: vec![host(node.v4), host(node.link)],
-            accept: Vec::new(),
-            generation: 0,
-        }
-    }
-
-    fn set(&mut self, node: usize, peers: Vec<DesiredPeer>, forward: bool) {
-        let node = &mut self.nodes[node];
-        node.plane.set(&DesiredTunnel { peers, forward, crossings: None }, self.now, &mut node.out);
-    }
-
-    fn wg_set(&mut self, node: usize, lines: &str) {
-        let Ok(Request::Set(request)) = parse(format!("set=1\n{lines}").as_bytes()) else { panic!("a bad request") };
-        let node = &mut self.nodes[node];
-        node.plane.apply(&request, self.now, &mut node.out);
-    }
-
-    /// A packet comes out of the node's TUN.
-    fn tun(&mut self, node: usize, packet: &[u8]) {
-        let mut buffer = vec![0; TUN_ROOM];
-        buffer[..packet.len()].copy_from_slice(packet);
-        let node = &mut self.nodes[node];
-        node.plane.handle_tun(&mut buffer, packet.len(), self.now, &mut node.out);
-    }
-
-    fn send_control(&mut self, node: usize, to: usize, payload: &[u8]) {
-        let to = SocketAddrV6::new(self.nodes[to].link, CONTROL, 0, 0);
-        let node = &mut self.nodes[node];
-        node.plane.send_control(to, payload, self.now, &mut node.out);
-    }
-
-    fn datagram(&mut self, node: usize, from: SocketAddr, datagram: &[u8]) {
-        let node = &mut self.nodes[node];
-        node.plane.handle_datagram(from.into(), datagram, self.now, &mut node.out);
-    }
-
-    /// Carries datagrams until all is quiet; those that `lost` says are not.
-    fn run_losing(&mut self, mut lost: impl FnMut(usize, &[u8]) -> bool) {
-        while let Some(from) = self.nodes.iter().position(|node| !node.out.datagrams.is_empty()) {
-            let Some((to, datagram)) = self.nodes[from].out.datagrams.pop_front() else { continue };
-            let addressee = self.nodes.iter().position(|node| node.at == to);
-            if let Some(addressee) = addressee.filter(|_| !lost(from, &datagram)) {
-                let source = self.nodes[from].at;
-                self.datagram(addressee, source, &datagram);
-            }
-        }
-    }
-
-    fn run(&mut self) {
-        self.run_losing(|_, _| false);
-    }
-
-    /// Turns the clock, and lets every node see it.
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        for node in &mut self.nodes {
-            if node.plane.next_tick().is_some_and(|due| due <= self.now) {
-                node.plane.tick(self.now, &mut node.out);
-            }
-        }
-    }
-
-    fn delivered(&mut self, node: usize) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.nodes[node].out.delivered)
-    }
-
-    fn control(&mut self, node: usize) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.nodes[node].out.control).into_iter().map(|datagram| datagram.payload).collect()
-    }
-
-    fn report(&self, node: usize, peer: usize) -> PeerReport {
-        let report = self.nodes[node].plane.report(self.now);
-        let found = report.peers.into_iter().find(|report| report.public_key == self.nodes[peer].key);
-        found.expect("the peer is there")
-    }
-
-    fn hex(&self, node: usize) -> String {
-        self.nodes[node].key.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// A UDP packet from one node's overlay address to another's.
-    fn packet(&self, from: usize, to: usize, payload: &[u8]) -> Vec<u8> {
-        ipv4(self.nodes[from].v4, self.nodes[to].v4, 64, UDP, payload)
-    }
-}
-
-fn host(address: impl Into<IpAddr>) -> ipnet::IpNet {
-    ipnet::IpNet::from(address.into())
-}
-
-fn kinds(out: &Out) -> Vec<u8> {
-    out.datagrams.iter().map(|(_, datagram)| datagram[0]).collect()
-}
+use super::world::{CONTROL, MTU, World, host, kinds};
+use crate::mesh::io::EndpointHint;
 
 #[test]
 fn a_packet_waits_for_the_handshake_and_arrives() {
@@ -230,7 +38,7 @@ fn packets_are_padded_to_sixteen_bytes_but_never_above_the_mtu() {
     let sealed = |world: &mut World, payload: usize| {
         let packet = world.packet(0, 1, &vec![1; payload]);
         world.tun(0, &packet);
-        let length = world.nodes[0].out.datagrams.back().map(|(_, datagram)| datagram.len() - 32);
+        let length = world.nodes[0].out.datagrams.back().map(|sent| sent.bytes.len() - 32);
         world.run();
         assert_eq!(world.delivered(1), [packet]);
         length
@@ -290,7 +98,7 @@ fn control_datagrams_count_only_from_the_peers_own_link_address() {
     }
     assert!(world.control(1).is_empty());
     assert!(world.delivered(1).is_empty());
-    assert_eq!(world.nodes[1].plane.drops().control, 2);
+    assert_eq!(world.nodes[1].drops().control.get(), 2);
 }
 
 #[test]
@@ -401,7 +209,7 @@ fn the_source_is_checked_over_the_whole_device() {
     world.tun(0, &from(3));
     world.run();
     assert!(world.delivered(1).is_empty(), "10.1.1.3 is in its /16, but another peer owns it");
-    assert_eq!(world.nodes[1].plane.drops().source, 1);
+    assert_eq!(world.nodes[1].drops().source.get(), 1);
 }
 
 #[test]
@@ -510,7 +318,7 @@ fn a_node_that_does_not_forward_drops_what_is_for_others() {
     world.tun(0, &world.packet(0, 2, b"through"));
     world.run();
     assert!(world.delivered(2).is_empty() && world.delivered(1).is_empty());
-    assert_eq!(world.nodes[1].plane.drops().not_forwarded, 1);
+    assert_eq!(world.nodes[1].drops().not_forwarded.get(), 1);
 }
 
 #[test]
@@ -522,7 +330,7 @@ fn a_packet_never_goes_back_to_the_peer_it_came_from() {
     world.tun(0, &world.packet(0, 2, b"boomerang"));
     world.run();
     assert!(world.delivered(0).is_empty() && world.delivered(1).is_empty());
-    assert_eq!(world.nodes[1].plane.drops().not_forwarded, 1);
+    assert_eq!(world.nodes[1].drops().not_forwarded.get(), 1);
 }
 
 #[test]
@@ -564,7 +372,7 @@ fn a_peer_roams_with_its_first_authentic_datagram_and_is_not_corrected() {
     world.run();
     let elsewhere = SocketAddr::from(([198, 51, 100, 7], 4000));
     world.tun(0, &world.packet(0, 1, b"y"));
-    let (_, datagram) = world.nodes[0].out.datagrams.pop_front().expect("a datagram");
+    let datagram = world.nodes[0].out.datagrams.pop_front().expect("a datagram").bytes;
     let mut forged = datagram.clone();
     forged[20] ^= 1;
     world.datagram(1, elsewhere, &forged);
@@ -605,10 +413,10 @@ fn flooded() -> (World, Vec<u8>) {
         }
         world.nodes[1].out.datagrams.clear();
         world.send_control(0, 1, b"hello");
-        let (_, initiation) = world.nodes[0].out.datagrams.pop_front().expect("an initiation");
+        let initiation = world.nodes[0].out.datagrams.pop_front().expect("an initiation").bytes;
         let source = world.nodes[0].at;
         world.datagram(1, source, &initiation);
-        let (_, reply) = world.nodes[1].out.datagrams.pop_front().expect("a reply");
+        let reply = world.nodes[1].out.datagrams.pop_front().expect("a reply").bytes;
         if reply[0] == message::COOKIE_REPLY {
             return (world, reply);
         }
@@ -726,7 +534,7 @@ fn junk_changes_nothing_and_nothing_panics() {
     world.tun(0, &world.packet(0, 1, b"x"));
     world.run();
     world.tun(0, &world.packet(0, 1, b"y"));
-    let (_, real) = world.nodes[0].out.datagrams.pop_front().expect("a datagram");
+    let real = world.nodes[0].out.datagrams.pop_front().expect("a datagram").bytes;
     let from = SocketAddr::from(([198, 51, 100, 1], 1000));
     let mut state = 1_u32;
     for round in 0..20_000_usize {

@@ -18,7 +18,7 @@ pub(in crate::tunnel::userspace) fn interface(
     let mut prefixes = plane.prefixes();
     // Room enough that it never grows, which would leave a copy of the key behind.
     let room: usize =
-        plane.peers.iter().map(|_| 512).sum::<usize>() + prefixes.values().map(Vec::len).sum::<usize>() * 64;
+        plane.table.peers.iter().map(|_| 512).sum::<usize>() + prefixes.values().map(Vec::len).sum::<usize>() * 64;
     let mut text = Zeroizing::new(String::with_capacity(room + 512));
     text.push_str("private_key=");
     push_hex(&mut text, &Zeroizing::new(plane.secret.to_bytes())[..]);
@@ -26,7 +26,8 @@ pub(in crate::tunnel::userspace) fn interface(
     if fwmark != 0 {
         let _ = writeln!(text, "fwmark={fwmark}");
     }
-    for (slot, peer) in plane.peers.iter() {
+    for (slot, peer) in plane.table.peers.iter() {
+        let peer = peer.lock();
         text.push_str("public_key=");
         push_hex(&mut text, &peer.key.0);
         text.push_str("\npreshared_key=");

@@ -1,24 +1,30 @@
 //! The UDP sockets: one of each family on the same port. A host without IPv6 (or without IPv4) gets by with one.
-//! They tell at which own address a datagram came, and send from it.
+//!
+//! * [`batch`] (Linux): many datagrams a system call, and trains of them as one where the kernel splits and joins them;
+//! * [`message`]: what goes beside a datagram: the other's address, the own one, congestion, lengths in a train.
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::AsRawFd;
+#[cfg(target_os = "linux")]
+pub(super) mod batch;
+#[cfg(target_os = "linux")]
+mod message;
 
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt};
 use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
-    set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force,
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ip_recvtos, set_ipv6_mtu_discover,
+    set_ipv6_recvtclass, set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Endpoint;
 use crate::tunnel::TunnelError;
 
-/// Buffers of each socket in bytes: some 10 ms of a gigabit. The kernel's default drops bursts.
-const BUFFER: usize = 1 << 20;
+/// Buffers of each socket in bytes: some 10 ms of three gigabits, in the kernel's accounting, which counts about twice
+/// what a datagram holds. The kernel's default drops bursts.
+const BUFFER: usize = 4 << 20;
 
 /// How often a free port of both families is looked for when the system chooses it.
 const ATTEMPTS: usize = 16;
@@ -39,18 +45,21 @@ pub(super) struct Sockets {
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
     port: u16,
-    fwmark: u32,
+    fwmark: AtomicU32,
+    /// The kernel splits trains of datagrams on their way out. Ends with the first sign that it cannot.
+    splits: AtomicBool,
 }
 
 impl Sockets {
-    /// Binds both families on `port`; 0 takes a port that is free in both. `fwmark` 0 means none.
+    /// Binds both families on `port`; 0 takes a port that is free in both. `fwmark` 0 means none. With `offload` the
+    /// kernel joins and splits trains of datagrams, if it can.
     ///
     /// # Errors
     /// When the port is taken, or marks need a right that is missing.
-    pub(super) fn bind(port: u16, fwmark: u32) -> Result<Self, TunnelError> {
+    pub(super) fn bind(port: u16, fwmark: u32, offload: bool) -> Result<Self, TunnelError> {
         let mut attempt = 1;
         loop {
-            match bind_both(port, fwmark) {
+            match bind_both(port, fwmark, offload) {
                 Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && attempt < ATTEMPTS => attempt += 1,
                 other => return other.map_err(|source| refused(port, source)),
             }
@@ -72,72 +81,17 @@ impl Sockets {
 
     /// The mark of the outer datagrams; 0 means none.
     pub(super) fn fwmark(&self) -> u32 {
-        self.fwmark
+        self.fwmark.load(Ordering::Relaxed)
     }
 
     /// Marks the outer datagrams; 0 means none.
-    pub(super) fn set_fwmark(&mut self, fwmark: u32) -> io::Result<()> {
+    pub(super) fn set_fwmark(&self, fwmark: u32) -> io::Result<()> {
         for socket in [&self.v4, &self.v6].into_iter().flatten() {
             set_mark(socket2::SockRef::from(socket), fwmark)?;
         }
-        self.fwmark = fwmark;
+        self.fwmark.store(fwmark, Ordering::Relaxed);
         Ok(())
     }
-
-    /// Sends a datagram by the socket of its family.
-    pub(super) fn send(&self, to: Endpoint, datagram: &[u8]) -> io::Result<usize> {
-        let family = if to.remote.is_ipv4() { Family::V4 } else { Family::V6 };
-        let socket = self.of(family).ok_or(ErrorKind::Unsupported)?;
-        let Some(local) = to.local else { return socket.send_to(datagram, to.remote) };
-        let (v4, v6);
-        let source = match local {
-            IpAddr::V4(address) => {
-                let address = in_addr { s_addr: u32::from_ne_bytes(address.octets()) };
-                v4 = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: address, ipi_addr: in_addr { s_addr: 0 } };
-                ControlMessage::Ipv4PacketInfo(&v4)
-            }
-            IpAddr::V6(address) => {
-                // Link-local addresses mean something only together with their interface.
-                let scope = if let SocketAddr::V6(remote) = to.remote { remote.scope_id() } else { 0 };
-                v6 = in6_pktinfo { ipi6_addr: in6_addr { s6_addr: address.octets() }, ipi6_ifindex: scope as _ };
-                ControlMessage::Ipv6PacketInfo(&v6)
-            }
-        };
-        let remote = SockaddrStorage::from(to.remote);
-        let data = [IoSlice::new(datagram)];
-        match sendmsg(socket.as_raw_fd(), &data, &[source], MsgFlags::empty(), Some(&remote)) {
-            Err(errno) if errno == nix::errno::Errno::EAGAIN => Err(errno.into()),
-            // The own address is gone, or does not lead there any more: the kernel chooses.
-            Err(_) => socket.send_to(datagram, to.remote),
-            Ok(length) => Ok(length),
-        }
-    }
-}
-
-/// Room for one packet information, aligned as the kernel's `cmsghdr`.
-#[repr(align(8))]
-struct Control([u8; 64]);
-
-/// Receives one datagram, with the own address that it came to.
-pub(super) fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Endpoint)> {
-    let mut control = Control([0; 64]);
-    let mut data = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut data, Some(&mut control.0), MsgFlags::empty())?;
-    let local = message.cmsgs().ok().and_then(|mut all| {
-        all.find_map(|one| match one {
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into())
-            }
-            ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into()),
-            _ => None,
-        })
-    });
-    let remote = message.address.and_then(|address| {
-        let v4 = address.as_sockaddr_in().map(|address| SocketAddr::V4(SocketAddrV4::from(*address)));
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddr::V6(SocketAddrV6::from(*address))))
-    });
-    let remote = remote.ok_or_else(|| io::Error::from(ErrorKind::InvalidData))?;
-    Ok((message.bytes, Endpoint { remote, local }))
 }
 
 fn refused(port: u16, source: io::Error) -> TunnelError {
@@ -154,17 +108,17 @@ fn refused(port: u16, source: io::Error) -> TunnelError {
     TunnelError::System { what, source, remedy: remedy.to_owned() }
 }
 
-fn bind_both(port: u16, fwmark: u32) -> io::Result<Sockets> {
-    let v4 = tolerate(bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), fwmark))?;
+fn bind_both(port: u16, fwmark: u32, offload: bool) -> io::Result<Sockets> {
+    let v4 = tolerate(bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), fwmark, offload))?;
     let bound = v4.as_ref().map(UdpSocket::local_addr).transpose()?;
     let port = bound.map_or(port, |address| address.port());
-    let v6 = tolerate(bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), fwmark))?;
+    let v6 = tolerate(bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), fwmark, offload))?;
     let bound = v6.as_ref().map(UdpSocket::local_addr).transpose()?;
     let port = bound.map_or(port, |address| address.port());
     if v4.is_none() && v6.is_none() {
         return Err(io::Error::new(ErrorKind::Unsupported, "the system has neither IPv4 nor IPv6"));
     }
-    Ok(Sockets { v4, v6, port, fwmark })
+    Ok(Sockets { v4, v6, port, fwmark: AtomicU32::new(fwmark), splits: AtomicBool::new(offload) })
 }
 
 /// A family that the system lacks is no error.
@@ -177,7 +131,7 @@ fn tolerate(bound: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
     }
 }
 
-fn bind(address: SocketAddr, fwmark: u32) -> io::Result<UdpSocket> {
+fn bind(address: SocketAddr, fwmark: u32, offload: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // As the kernel's module: outer datagrams may be fragmented, for a path that is narrower than the MTU assumes would
     // otherwise swallow them. Telling the own address is a help for hosts with several, so its failure is no error.
@@ -185,9 +139,16 @@ fn bind(address: SocketAddr, fwmark: u32) -> io::Result<UdpSocket> {
         socket.set_only_v6(true)?;
         let _ = set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::DONT);
         let _ = setsockopt(&socket, Ipv6RecvPacketInfo, &true);
+        let _ = set_ipv6_recvtclass(&socket, true);
     } else {
         let _ = set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT);
         let _ = setsockopt(&socket, Ipv4PacketInfo, &true);
+        let _ = set_ip_recvtos(&socket, true);
+    }
+    #[cfg(target_os = "linux")]
+    if offload {
+        // Kernels before 5.0 cannot: datagrams then come one by one.
+        let _ = setsockopt(&socket, nix::sys::socket::sockopt::UdpGroSegment, &true);
     }
     if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
         socket.set_recv_buffer_size(BUFFER)?;
@@ -219,13 +180,13 @@ mod tests {
 
     #[test]
     fn both_families_get_one_port_and_a_taken_one_is_named() {
-        let sockets = Sockets::bind(0, 0).expect("a free port");
+        let sockets = Sockets::bind(0, 0, true).expect("a free port");
         let port = sockets.port();
         assert_ne!(port, 0);
         for socket in [&sockets.v4, &sockets.v6].into_iter().flatten() {
             assert_eq!(socket.local_addr().expect("an address").port(), port);
         }
-        let error = Sockets::bind(port, 0).err().expect("the port is taken").to_string();
+        let error = Sockets::bind(port, 0, true).err().expect("the port is taken").to_string();
         assert!(error.starts_with(&format!("cannot bind UDP port {port}: ")), "{error}");
         assert!(error.contains("choose another WireGuard port"), "{error}");
     }
