@@ -15,6 +15,7 @@ mod configure;
 mod device;
 mod icmp;
 mod load;
+pub mod offload;
 mod packet;
 mod peer;
 mod peers;

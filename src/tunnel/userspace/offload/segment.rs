@@ -1,0 +1,258 @@
+//! From one read of the TUN to packets, without a copy.
+//!
+//! A superpacket is one IP and one TCP or UDP header with the payload of many packets behind it. The packets leave one
+//! after the other, so the header of the next may be written over the payload of the one that has left:
+//!
+//! ```text
+//!   read      |header|payload 0|payload 1|payload 2|
+//!   packet 0  |header|payload 0|
+//!   packet 1            |header|payload 1|
+//!   packet 2                      |header|payload 2|
+//! ```
+//!
+//! Each is whole where it lies, ready to be sealed from there into the datagram.
+
+use std::ops::Range;
+
+use super::super::packet::{Header, IPV4_HEADER, IPV6_HEADER, UDP, UDP_HEADER};
+use super::checksum::{fold, pseudo_header, sum, word};
+use super::{
+    CWR, FIN, GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, PSH, TCP, TCP_CHECKSUM, TCP_HEADER,
+    UDP_CHECKSUM, VnetHeader,
+};
+
+/// Longest headers of a superpacket in bytes: the longest of IPv4 and TCP are 120 together; the rest is for extension
+/// headers of IPv6.
+const LONGEST_HEADERS: usize = 256;
+
+/// What was read is nothing that a kernel writes: its header and the packet contradict each other, or ask for what the
+/// TUN was not told to give. The packet is lost, the next read is not affected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the TUN gave a packet that contradicts its header")]
+pub struct Malformed;
+
+/// What one read of the TUN gave: one packet, or many that share their headers.
+#[derive(Debug)]
+pub struct Segments {
+    /// The headers of every packet. The fields that differ are zero: lengths, checksums, the identification of IPv4,
+    /// sequence number and flags of TCP.
+    headers: [u8; LONGEST_HEADERS],
+    /// Bytes of `headers` that are used; 0 when what was read is one packet.
+    headers_length: usize,
+    /// Where in them TCP or UDP begins.
+    transport: usize,
+    kind: Kind,
+    v4: bool,
+    /// The sum of the IPv4 header as it lies in `headers`.
+    ip_sum: u64,
+    /// The sum of the TCP or UDP header as it lies in `headers`, and of addresses and protocol.
+    transport_sum: u64,
+    /// Payload bytes per packet.
+    size: usize,
+    /// Where the next packet's payload begins.
+    at: usize,
+    /// Where the last packet's payload ends.
+    end: usize,
+    /// Packets given already.
+    given: usize,
+    done: bool,
+}
+
+/// What is left to do for each packet.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Nothing: it is one packet.
+    Whole,
+    /// Of the first packet: its identification (IPv4), sequence number and flags.
+    Tcp { identification: u16, sequence: u32, flags: u8 },
+    /// Of the first packet: its identification (IPv4).
+    Udp { identification: u16 },
+}
+
+impl Segments {
+    /// `packet` is what was read behind `header`. The checksum of a packet that came alone is finished in it.
+    ///
+    /// # Errors
+    /// [`Malformed`]; `packet` is then unchanged.
+    pub fn new(header: &VnetHeader, packet: &mut [u8]) -> Result<Self, Malformed> {
+        let (v4, protocol) = match header.gso_type & !GSO_ECN {
+            GSO_NONE => return Self::whole(header, packet),
+            GSO_TCPV4 => (true, TCP),
+            GSO_TCPV6 => (false, TCP),
+            GSO_UDP_L4 => (packet.first().is_some_and(|first| first >> 4 == 4), UDP),
+            _ => return Err(Malformed),
+        };
+        Self::many(header, packet, v4, protocol).ok_or(Malformed)
+    }
+
+    fn whole(header: &VnetHeader, packet: &mut [u8]) -> Result<Self, Malformed> {
+        if packet.is_empty() {
+            return Err(Malformed);
+        }
+        if header.flags & NEEDS_CSUM != 0 {
+            finish_checksum(header, packet).ok_or(Malformed)?;
+        }
+        Ok(Self {
+            headers: [0; LONGEST_HEADERS],
+            headers_length: 0,
+            transport: 0,
+            kind: Kind::Whole,
+            v4: false,
+            ip_sum: 0,
+            transport_sum: 0,
+            size: packet.len(),
+            at: 0,
+            end: packet.len(),
+            given: 0,
+            done: false,
+        })
+    }
+
+    fn many(header: &VnetHeader, packet: &[u8], v4: bool, protocol: u8) -> Option<Self> {
+        let ip = Header::parse(packet)?;
+        let transport = ip.payload;
+        // What the kernel says of where TCP or UDP begins must be what the packet says.
+        let fits = ip.source.is_ipv4() == v4
+            && ip.protocol == protocol
+            && !is_fragment(packet, transport, v4)
+            && header.gso_size != 0
+            && (header.flags & NEEDS_CSUM == 0 || usize::from(header.checksum_start) == transport);
+        if !fits {
+            return None;
+        }
+        let shortest = if protocol == TCP { TCP_HEADER } else { UDP_HEADER };
+        let upper = packet[..ip.length].get(transport..).filter(|upper| upper.len() >= shortest)?;
+        let length = if protocol == TCP { usize::from(upper[12] >> 4) * 4 } else { UDP_HEADER };
+        let headers_length = transport + length;
+        if length < shortest || headers_length > ip.length {
+            return None;
+        }
+        let mut headers = [0; LONGEST_HEADERS];
+        headers.get_mut(..headers_length)?.copy_from_slice(&packet[..headers_length]);
+        let (ip_part, upper_part) = headers[..headers_length].split_at_mut(transport);
+        let identification = if v4 { u16::from_be_bytes([ip_part[4], ip_part[5]]) } else { 0 };
+        let addresses = if v4 {
+            ip_part[2..6].fill(0);
+            ip_part[10..12].fill(0);
+            &ip_part[12..IPV4_HEADER]
+        } else {
+            ip_part[4..6].fill(0);
+            &ip_part[8..IPV6_HEADER]
+        };
+        let kind = if protocol == TCP {
+            let sequence = u32::from_be_bytes(*upper_part[4..].first_chunk()?);
+            let flags = upper_part[13];
+            upper_part[4..8].fill(0);
+            upper_part[13] = 0;
+            upper_part[TCP_CHECKSUM..TCP_CHECKSUM + 2].fill(0);
+            Kind::Tcp { identification, sequence, flags }
+        } else {
+            upper_part[4..UDP_HEADER].fill(0);
+            Kind::Udp { identification }
+        };
+        Some(Self {
+            headers_length,
+            transport,
+            kind,
+            v4,
+            ip_sum: if v4 { sum(0, ip_part) } else { 0 },
+            transport_sum: sum(pseudo_header(addresses, protocol, 0), upper_part),
+            headers,
+            size: usize::from(header.gso_size),
+            at: headers_length,
+            end: ip.length,
+            given: 0,
+            done: false,
+        })
+    }
+
+    /// The next packet, whole and with right lengths and checksums, as a range of `packet`, which is the slice that
+    /// [`Self::new`] was given. What lies before the range's end may be overwritten by the caller and will be by the
+    /// next call; what lies behind it must stay as it is.
+    pub fn next(&mut self, packet: &mut [u8]) -> Option<Range<usize>> {
+        if self.done {
+            return None;
+        }
+        let end = self.end.min(self.at + self.size);
+        let last = end == self.end;
+        let start = self.at - self.headers_length;
+        let whole = packet.get_mut(start..end)?;
+        let (headers, payload) = whole.split_at_mut(self.headers_length);
+        headers.copy_from_slice(&self.headers[..self.headers_length]);
+        let (ip, upper) = headers.split_at_mut(self.transport);
+        // At most 65535: the headers and all of the payload came under one IP header.
+        let length = self.headers_length + payload.len();
+        let upper_length = length - self.transport;
+        match self.kind {
+            Kind::Whole => {}
+            Kind::Tcp { identification, sequence, flags } => {
+                self.fill_ip(ip, identification, length);
+                // Wraps with the sequence number: RFC 9293, section 3.4.
+                let sequence = sequence.wrapping_add((self.at - self.headers_length) as u32).to_be_bytes();
+                let mut flags = flags;
+                flags &= if last { !0 } else { !(FIN | PSH) };
+                flags &= if self.given == 0 { !0 } else { !CWR };
+                upper[4..8].copy_from_slice(&sequence);
+                upper[13] = flags;
+                let changed = sum(word([0, flags]), &sequence) + u64::from((upper_length as u32).to_be());
+                let check = !fold(sum(self.transport_sum + changed, payload));
+                upper[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&check.to_be_bytes());
+            }
+            Kind::Udp { identification } => {
+                self.fill_ip(ip, identification, length);
+                let field = (upper_length as u16).to_be_bytes();
+                upper[4..6].copy_from_slice(&field);
+                // The length counts twice, in the header and in the pseudo-header.
+                let check = !fold(sum(self.transport_sum + 2 * word(field), payload));
+                upper[UDP_CHECKSUM..UDP_HEADER].copy_from_slice(&never_zero(check).to_be_bytes());
+            }
+        }
+        (self.at, self.given, self.done) = (end, self.given + 1, last);
+        Some(start..end)
+    }
+
+    fn fill_ip(&self, ip: &mut [u8], identification: u16, length: usize) {
+        if self.v4 {
+            let length = (length as u16).to_be_bytes();
+            // As Linux counts when it splits: one up with each packet, "don't fragment" or not.
+            let identification = identification.wrapping_add(self.given as u16).to_be_bytes();
+            ip[2..4].copy_from_slice(&length);
+            ip[4..6].copy_from_slice(&identification);
+            let check = !fold(self.ip_sum + word(length) + word(identification));
+            ip[10..12].copy_from_slice(&check.to_be_bytes());
+        } else {
+            ip[4..6].copy_from_slice(&((length - IPV6_HEADER) as u16).to_be_bytes());
+        }
+    }
+}
+
+/// Finishes the checksum of one packet: its field holds the sum of the pseudo-header.
+fn finish_checksum(header: &VnetHeader, packet: &mut [u8]) -> Option<()> {
+    let (start, offset) = (usize::from(header.checksum_start), usize::from(header.checksum_offset));
+    let bytes = packet.get_mut(start..)?;
+    let check = !fold(sum(0, bytes));
+    let check = if offset == UDP_CHECKSUM { never_zero(check) } else { check };
+    bytes.get_mut(offset..offset + 2)?.copy_from_slice(&check.to_be_bytes());
+    Some(())
+}
+
+/// Zero means "no checksum" with UDP; its other form of zero is sent instead (RFC 768).
+fn never_zero(check: u16) -> u16 {
+    if check == 0 { 0xffff } else { check }
+}
+
+/// Whether a packet that [`Header::parse`] accepted is a fragment, the first included: no kernel hands over a fragment
+/// to be split.
+fn is_fragment(packet: &[u8], transport: usize, v4: bool) -> bool {
+    const FRAGMENT: u8 = 44;
+    if v4 {
+        return u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0;
+    }
+    let (mut next, mut at) = (packet[6], IPV6_HEADER);
+    while at < transport && next != FRAGMENT {
+        let length = packet.get(at + 1).map_or(0, |length| 8 + usize::from(*length) * 8);
+        next = packet[at];
+        at += length.max(8);
+    }
+    at < transport
+}
