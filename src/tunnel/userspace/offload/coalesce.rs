@@ -432,3 +432,256 @@ impl<'a> Write<'a> {
         std::iter::successors(Some(&packets[self.group.first]), follow).map(|packet| packet.range.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{DONT_FRAGMENT, Made, arena, extension, split, written};
+    use super::super::{CWR, FIN};
+    use super::*;
+
+    /// How many packets each write merges.
+    fn counts(packets: &[Vec<u8>]) -> Vec<usize> {
+        let (arena, ranges) = arena(packets);
+        let mut coalescer = Coalescer::new(true, true);
+        ranges.into_iter().for_each(|range| coalescer.push(&arena, range));
+        coalescer.writes().map(|write| write.count()).collect()
+    }
+
+    /// The packet that follows `made` in its flow, with a payload of `size` bytes.
+    fn after(made: &Made, size: usize) -> Made {
+        Made {
+            identification: made.identification.wrapping_add(1),
+            sequence: made.sequence.wrapping_add(made.payload.len() as u32),
+            payload: vec![0x5a; size],
+            ..made.clone()
+        }
+    }
+
+    /// Packets of one flow with payloads of those sizes.
+    fn train(first: &Made, sizes: &[usize]) -> Vec<Made> {
+        let mut made = Made { payload: vec![0xa5; sizes[0]], ..first.clone() };
+        let mut train = vec![made.clone()];
+        for size in &sizes[1..] {
+            made = after(&made, *size);
+            train.push(made.clone());
+        }
+        train
+    }
+
+    fn bytes(train: &[Made]) -> Vec<Vec<u8>> {
+        train.iter().map(Made::bytes).collect()
+    }
+
+    fn all() -> [Made; 4] {
+        [Made::tcp(true), Made::tcp(false), Made::udp(true), Made::udp(false)]
+    }
+
+    #[test]
+    fn what_follows_in_a_flow_is_written_as_one_that_a_kernel_can_split() {
+        for (made, gso_type) in all().into_iter().zip([GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, GSO_UDP_L4]) {
+            let packets = bytes(&train(&made, &[1_000, 1_000, 1_000, 10]));
+            let (arena, ranges) = arena(&packets);
+            let mut coalescer = Coalescer::new(true, true);
+            ranges.iter().for_each(|range| coalescer.push(&arena, range.clone()));
+            assert_eq!((coalescer.len(), coalescer.write(0).count()), (1, 4));
+            let (header, packet) = written(coalescer.write(0), &arena);
+            assert_eq!(
+                header,
+                VnetHeader {
+                    flags: NEEDS_CSUM,
+                    gso_type,
+                    header_length: made.headers() as u16,
+                    gso_size: 1_000,
+                    checksum_start: made.transport() as u16,
+                    checksum_offset: if made.protocol == TCP { 16 } else { 6 },
+                }
+            );
+            // A kernel that does not split it finishes the checksum as that of one large packet.
+            let one = VnetHeader { gso_type: 0, gso_size: 0, ..header };
+            let whole = Made { payload: [vec![0xa5; 1_000], vec![0x5a; 2_010]].concat(), ..made };
+            assert_eq!(split(&one, packet.clone()), [whole.bytes()]);
+            assert_eq!(split(&header, packet), packets);
+            assert_eq!(coalescer.write(0).packets().collect::<Vec<_>>(), ranges);
+        }
+    }
+
+    #[test]
+    fn a_shorter_packet_ends_a_write_and_a_longer_one_begins_another() {
+        for made in all() {
+            assert_eq!(counts(&bytes(&train(&made, &[500, 500, 499, 499, 500]))), [3, 1, 1]);
+            assert_eq!(counts(&bytes(&train(&made, &[500, 501, 501]))), [1, 2]);
+        }
+    }
+
+    #[test]
+    fn what_is_pushed_ends_a_write_which_pushes_then() {
+        let mut train = train(&Made::tcp(true), &[500; 5]);
+        (train[2].flags, train[3].flags) = (ACK | PSH, ACK | PSH);
+        let (arena, ranges) = arena(&bytes(&train));
+        let mut coalescer = Coalescer::new(true, true);
+        ranges.into_iter().for_each(|range| coalescer.push(&arena, range));
+        assert_eq!(coalescer.writes().map(|write| write.count()).collect::<Vec<_>>(), [3, 1, 1]);
+        assert_eq!(written(coalescer.write(0), &arena).1[33], ACK | PSH);
+    }
+
+    #[test]
+    fn what_a_splitter_would_not_write_again_is_not_merged() {
+        type Change = (&'static str, fn(&mut Made));
+        let changes: [Change; 13] = [
+            ("tos", |made| made.tos ^= 2),
+            ("hop limit", |made| made.hops -= 1),
+            ("flow label", |made| if made.v4 { made.tos = 1 } else { made.label = 1 }),
+            ("don't fragment", |made| if made.v4 { made.fragment ^= DONT_FRAGMENT } else { made.tos = 1 }),
+            ("identification", |made| if made.v4 { made.identification += 1 } else { made.tos = 1 }),
+            ("port", |made| made.port += 1),
+            ("host", |made| made.host += 1),
+            ("a gap", |made| made.sequence += 1),
+            ("once more", |made| made.sequence -= 500),
+            ("acknowledgement", |made| made.acknowledged += 1),
+            ("window", |made| made.window += 1),
+            ("options", |made| made.options[11] += 1),
+            ("no options", |made| made.options.clear()),
+        ];
+        for made in all() {
+            for (what, change) in &changes[..if made.protocol == TCP { changes.len() } else { 7 }] {
+                let mut train = train(&made, &[500; 2]);
+                assert_eq!(counts(&bytes(&train)), [2]);
+                change(&mut train[1]);
+                assert_eq!(counts(&bytes(&train)), [1, 1], "{what}, protocol {}, IPv4 {}", made.protocol, made.v4);
+            }
+        }
+    }
+
+    #[test]
+    fn only_segments_in_the_middle_of_a_stream_are_merged() {
+        for flags in [ACK | FIN, 0x02, ACK | 0x02, ACK | 0x04, ACK | 0x20, ACK | 0x40, ACK | CWR, 0, PSH] {
+            for v4 in [true, false] {
+                let made = Made { flags, ..Made::tcp(v4) };
+                assert_eq!(counts(&bytes(&train(&made, &[500; 3]))), [1, 1, 1], "flags {flags:#x}");
+            }
+        }
+        assert_eq!(counts(&bytes(&train(&Made::tcp(true), &[0; 3]))), [1, 1, 1], "no payload");
+        assert_eq!(counts(&bytes(&train(&Made::udp(true), &[0; 3]))), [1, 1, 1], "no payload");
+    }
+
+    #[test]
+    fn identifications_that_are_all_zero_are_merged_when_they_mean_nothing() {
+        for (fragment, expected) in [(DONT_FRAGMENT, vec![3]), (0, vec![1, 1, 1])] {
+            let mut train = train(&Made { fragment, ..Made::tcp(true) }, &[500; 3]);
+            train.iter_mut().for_each(|made| made.identification = 0);
+            assert_eq!(counts(&bytes(&train)), expected);
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_left_for_the_kernel_to_find() {
+        for made in all() {
+            let packets = bytes(&train(&made, &[500; 4]));
+            for at in (0..packets[0].len()).filter(|at| !made.v4 || !(2..4).contains(at)) {
+                let mut packets = packets.clone();
+                packets[1][at] ^= 0x10;
+                let counts = counts(&packets);
+                assert!(
+                    counts == [1, 1, 2] || (at < made.transport() && !counts.contains(&4)),
+                    "byte {at}: {counts:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_datagram_without_a_checksum_gets_none() {
+        let mut packets = bytes(&train(&Made::udp(true), &[500; 3]));
+        packets.iter_mut().for_each(|packet| packet[26..28].fill(0));
+        assert_eq!(counts(&packets), [1, 1, 1]);
+    }
+
+    #[test]
+    fn the_form_of_zero_that_a_splitter_does_not_write_is_not_merged() {
+        let mut made = Made { payload: vec![0; 500], ..Made::tcp(true) };
+        let check = made.bytes()[36..38].to_vec();
+        made.payload[..2].copy_from_slice(&check);
+        let mut packets = bytes(&[made.clone(), after(&made, 500)]);
+        assert_eq!(packets[0][36..38], [0, 0]);
+        assert_eq!(counts(&packets), [2]);
+        packets[0][36..38].fill(0xff);
+        assert_eq!(counts(&packets), [1, 1]);
+    }
+
+    #[test]
+    fn fragments_options_and_extension_headers_go_alone() {
+        for made in all() {
+            for fragment in [0x2000, 0x2001, 0x0001, 0x8000] {
+                let expected = if made.v4 { vec![1, 1] } else { vec![2] };
+                assert_eq!(counts(&bytes(&train(&Made { fragment, ..made.clone() }, &[500; 2]))), expected);
+            }
+            let ip_options = if made.v4 { vec![1; 4] } else { extension(made.protocol) };
+            assert_eq!(counts(&bytes(&train(&Made { ip_options, ..made }, &[500; 2]))), [1, 1]);
+        }
+    }
+
+    #[test]
+    fn a_packet_alone_ends_the_write_of_its_flow_only() {
+        let (one, other) = (Made::tcp(true), Made { port: 9, ..Made::tcp(true) });
+        let (one, other) = (bytes(&train(&one, &[500; 4])), bytes(&train(&other, &[500; 4])));
+        let acknowledgement = Made::tcp(true).bytes();
+        let mixed = [&one[..2], &other[..2], &[acknowledgement], &one[2..], &other[2..]].concat();
+        assert_eq!(counts(&mixed), [2, 4, 1, 2]);
+    }
+
+    #[test]
+    fn a_packet_without_ports_ends_every_write_of_its_hosts() {
+        let fragment = Made { fragment: 37, ..Made::udp(true) }.bytes();
+        let ping = Made { protocol: 1, ..Made::udp(true) }.bytes();
+        let options = Made { ip_options: vec![1; 4], ..Made::udp(true) }.bytes();
+        for between in [fragment, ping, options] {
+            let one = bytes(&train(&Made::tcp(true), &[500; 4]));
+            let other = bytes(&train(&Made::udp(true), &[500; 4]));
+            let elsewhere = bytes(&train(&Made { host: 2, ..Made::udp(true) }, &[500; 4]));
+            let mixed = [&one[..2], &other[..2], &elsewhere[..2], &[between], &one[2..], &other[2..], &elsewhere[2..]];
+            assert_eq!(counts(&mixed.concat()), [2, 2, 4, 1, 2, 2]);
+        }
+    }
+
+    #[test]
+    fn flows_that_alternate_are_merged_each_and_written_in_the_order_of_their_first_packets() {
+        let flows = (0..OPEN as u16).map(|port| bytes(&train(&Made { port, ..Made::udp(false) }, &[100; 3])));
+        let flows = flows.collect::<Vec<_>>();
+        let mixed = (0..3).flat_map(|index| flows.iter().map(move |flow| flow[index].clone())).collect::<Vec<_>>();
+        assert_eq!(counts(&mixed), [3; OPEN]);
+    }
+
+    #[test]
+    fn more_flows_than_stay_open_lose_nothing() {
+        let flows = (0..=OPEN as u16).map(|port| bytes(&train(&Made { port, ..Made::udp(false) }, &[100; 2])));
+        let flows = flows.collect::<Vec<_>>();
+        let mixed = (0..2).flat_map(|index| flows.iter().map(move |flow| flow[index].clone())).collect::<Vec<_>>();
+        assert_eq!(counts(&mixed), [1; 2 * (OPEN + 1)]);
+    }
+
+    #[test]
+    fn a_write_has_at_most_sixty_four_packets_of_64_kib_together() {
+        for made in all() {
+            assert_eq!(counts(&bytes(&train(&made, &[10; 130]))), [64, 64, 2]);
+            let most = (65_535 - made.headers()) / 1_400;
+            assert_eq!(counts(&bytes(&train(&made, &[1_400; 50]))), [most, 50 - most]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_merged_that_the_tun_does_not_take() {
+        let packets =
+            [bytes(&train(&Made::tcp(true), &[500; 2])), bytes(&train(&Made::udp(false), &[500; 2]))].concat();
+        let (arena, ranges) = arena(&packets);
+        let mut coalescer = Coalescer::new(false, false);
+        for (tcp, udp, expected) in
+            [(false, false, &[1; 4][..]), (true, false, &[2, 1, 1]), (false, true, &[1, 1, 2]), (true, true, &[2, 2])]
+        {
+            coalescer.set(tcp, udp);
+            ranges.iter().for_each(|range| coalescer.push(&arena, range.clone()));
+            assert_eq!(coalescer.writes().map(|write| write.count()).collect::<Vec<_>>(), expected);
+            coalescer.clear();
+            assert!(coalescer.is_empty() && coalescer.len() == 0);
+        }
+    }
+}

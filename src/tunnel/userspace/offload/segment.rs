@@ -256,3 +256,241 @@ fn is_fragment(packet: &[u8], transport: usize, v4: bool) -> bool {
     }
     at < transport
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::{Made, extension, split};
+    use super::super::{ACK, DATA_VALID, GSO_UDP};
+    use super::*;
+
+    /// The header that the kernel puts before `made` when it holds many packets.
+    fn superheader(made: &Made, gso_size: u16) -> VnetHeader {
+        let (gso_type, checksum_offset) = match (made.protocol, made.v4) {
+            (UDP, _) => (GSO_UDP_L4, 6),
+            (_, true) => (GSO_TCPV4, 16),
+            (_, false) => (GSO_TCPV6, 16),
+        };
+        let checksum_start = made.transport() as u16;
+        VnetHeader { flags: NEEDS_CSUM, gso_type, header_length: 0, gso_size, checksum_start, checksum_offset }
+    }
+
+    /// The packets of `made`, each built by itself.
+    fn slow_split(made: &Made, size: usize) -> Vec<Vec<u8>> {
+        let pieces = made.payload.chunks(size).collect::<Vec<_>>();
+        let one = |(index, piece): (usize, &&[u8])| {
+            let mut one = Made { payload: piece.to_vec(), ..made.clone() };
+            one.identification = made.identification.wrapping_add(index as u16);
+            one.sequence = made.sequence.wrapping_add((index * size) as u32);
+            if index + 1 < pieces.len() {
+                one.flags &= !(FIN | PSH);
+            }
+            if index > 0 {
+                one.flags &= !CWR;
+            }
+            one.bytes()
+        };
+        pieces.iter().enumerate().map(one).collect()
+    }
+
+    fn made() -> impl Strategy<Value = Made> {
+        let payload = proptest::collection::vec(any::<u8>(), 1..6_000);
+        let fields = (any::<u16>(), any::<u32>(), any::<u8>(), 0_usize..11, 0_usize..4);
+        (any::<bool>(), any::<bool>(), fields, payload).prop_map(|(v4, tcp, fields, payload)| {
+            let (identification, sequence, flags, options, ip_options) = fields;
+            let made = if tcp { Made::tcp(v4) } else { Made::udp(v4) };
+            let ip_options = match v4 {
+                true => vec![1; 4 * ip_options],
+                false if ip_options < 2 => extension(made.protocol).repeat(ip_options),
+                // Hop-by-hop options, then those of the destination.
+                false => [extension(60), extension(made.protocol)].concat(),
+            };
+            Made { identification, sequence, flags, options: vec![1; 4 * options], ip_options, payload, ..made }
+        })
+    }
+
+    /// The flags of each packet of three.
+    fn flags_of_three(flags: u8) -> Vec<u8> {
+        let made = Made { flags, payload: vec![5; 250], ..Made::tcp(false) };
+        split(&superheader(&made, 100), made.bytes()).iter().map(|packet| packet[40 + 13]).collect()
+    }
+
+    #[test]
+    fn a_stream_ends_with_the_last_packet_and_its_window_was_cut_before_the_first() {
+        assert_eq!(flags_of_three(ACK | FIN | PSH), [ACK, ACK, ACK | FIN | PSH]);
+        assert_eq!(flags_of_three(ACK | CWR | 0x40), [ACK | CWR | 0x40, ACK | 0x40, ACK | 0x40]);
+    }
+
+    #[test]
+    fn identification_and_sequence_number_wrap() {
+        let made = Made { identification: 0xffff, sequence: u32::MAX, payload: vec![5; 11], ..Made::tcp(true) };
+        let packets = split(&superheader(&made, 10), made.bytes());
+        assert_eq!(packets[1][4..6], [0, 0]);
+        assert_eq!(packets[1][24..28], 9_u32.to_be_bytes());
+    }
+
+    #[test]
+    fn a_superpacket_of_full_length_is_split() {
+        for made in [Made::tcp(true), Made::tcp(false), Made::udp(true), Made::udp(false)] {
+            let made = Made { payload: vec![0xff; 65_535 - made.headers()], ..made };
+            assert_eq!(split(&superheader(&made, 1_368), made.bytes()), slow_split(&made, 1_368));
+        }
+    }
+
+    #[test]
+    fn the_bit_of_ecn_beside_the_type_changes_nothing() {
+        let made = Made { flags: ACK | CWR, payload: vec![5; 250], ..Made::tcp(true) };
+        let header = superheader(&made, 100);
+        let marked = VnetHeader { gso_type: header.gso_type | GSO_ECN, ..header };
+        assert_eq!(split(&marked, made.bytes()), split(&header, made.bytes()));
+    }
+
+    #[test]
+    fn one_packet_is_given_as_it_was_read() {
+        let packet = Made { payload: vec![5; 250], ..Made::tcp(true) }.bytes();
+        for flags in [0, DATA_VALID] {
+            assert_eq!(split(&VnetHeader { flags, ..VnetHeader::default() }, packet.clone()), [packet.clone()]);
+        }
+    }
+
+    /// `made` with the sum of its pseudo-header in the checksum's place.
+    fn unfinished(made: &Made) -> (VnetHeader, Vec<u8>) {
+        let header = VnetHeader { gso_type: GSO_NONE, gso_size: 0, ..superheader(made, 1) };
+        let mut packet = made.bytes();
+        let at = usize::from(header.checksum_start + header.checksum_offset);
+        let addresses = if made.v4 { 12..20 } else { 8..40 };
+        let length = packet.len() - made.transport();
+        let sum = fold(pseudo_header(&packet[addresses], made.protocol, length));
+        packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        (header, packet)
+    }
+
+    #[test]
+    fn the_checksum_of_one_packet_is_finished() {
+        for made in [Made::tcp(true), Made::tcp(false), Made::udp(true), Made::udp(false)] {
+            for length in [0, 1, 100, 1_001] {
+                let made = Made { payload: vec![0xa5; length], ..made.clone() };
+                let (header, packet) = unfinished(&made);
+                assert_eq!(split(&header, packet), [made.bytes()]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_udp_checksum_is_never_zero() {
+        for v4 in [true, false] {
+            // The payload's first word is what the checksum of the rest was: the whole sums up to zero.
+            let mut made = Made { payload: vec![0; 10], ..Made::udp(v4) };
+            let check = made.bytes()[made.transport() + 6..][..2].to_vec();
+            made.payload[..2].copy_from_slice(&check);
+            let field = |packet: &[u8]| packet[made.transport() + 6..][..2].to_vec();
+            assert_eq!(field(&made.bytes()), [0xff, 0xff]);
+            let (header, packet) = unfinished(&made);
+            assert_eq!(split(&header, packet), [made.bytes()]);
+            assert_eq!(field(&split(&superheader(&made, 10), made.bytes())[0]), [0xff, 0xff]);
+        }
+    }
+
+    /// Whether that is refused, with the packet left as it is.
+    fn is_refused(header: VnetHeader, packet: &[u8]) -> bool {
+        let mut copy = packet.to_vec();
+        let refused = Segments::new(&header, &mut copy).is_err();
+        refused && copy == packet
+    }
+
+    #[test]
+    fn a_checksum_outside_the_packet_is_refused() {
+        let (header, packet) = unfinished(&Made { payload: vec![1; 20], ..Made::tcp(true) });
+        let length = packet.len() as u16;
+        assert!(!is_refused(VnetHeader { flags: 0, ..header }, &packet));
+        for (checksum_start, checksum_offset) in [(length, 0), (0, length - 1), (length - 1, 0), (u16::MAX, u16::MAX)] {
+            assert!(is_refused(VnetHeader { checksum_start, checksum_offset, ..header }, &packet));
+        }
+        assert!(is_refused(VnetHeader::default(), &[]), "nothing was read");
+    }
+
+    #[test]
+    fn what_the_tun_was_not_told_to_give_is_refused() {
+        let made = Made { payload: vec![1; 100], ..Made::udp(true) };
+        let header = superheader(&made, 10);
+        assert!(!is_refused(header, &made.bytes()));
+        for gso_type in [GSO_UDP, 2, 6, 0x7f, GSO_TCPV4, GSO_TCPV6] {
+            assert!(is_refused(VnetHeader { gso_type, ..header }, &made.bytes()), "type {gso_type}");
+        }
+        assert!(is_refused(VnetHeader { gso_size: 0, ..header }, &made.bytes()));
+    }
+
+    #[test]
+    fn a_header_that_contradicts_its_packet_is_refused() {
+        let made = Made { payload: vec![1; 100], ..Made::tcp(true) };
+        let (header, packet) = (superheader(&made, 10), made.bytes());
+        let (gso_type, six) = (GSO_TCPV6, Made { payload: vec![1; 100], ..Made::tcp(false) });
+        assert!(is_refused(VnetHeader { gso_type, ..header }, &packet), "the other family");
+        assert!(is_refused(VnetHeader { gso_type, ..header }, &six.bytes()), "the checksum begins elsewhere");
+        assert!(is_refused(header, &packet[..packet.len() - 1]), "the packet is cut off");
+        let changed = |at: usize, byte: u8| {
+            let mut packet = packet.clone();
+            packet[at] = byte;
+            is_refused(header, &packet)
+        };
+        assert!(changed(6, 0x20) && changed(7, 1), "a fragment");
+        assert!(changed(0, 0x46), "TCP begins elsewhere");
+        assert!(changed(32, 0x40), "a TCP header that is too short");
+        let short = Made { payload: Vec::new(), options: Vec::new(), ..made }.bytes();
+        let mut short_of_options = short.clone();
+        short_of_options[32] = 0x60;
+        assert!(is_refused(header, &short_of_options), "a TCP header longer than the packet");
+    }
+
+    #[test]
+    fn fragments_and_long_chains_of_extension_headers_are_refused() {
+        for (first, protocol, count) in [(44, TCP, 1), (0, 60, 30)] {
+            let mut chain = extension(protocol).repeat(count);
+            let last = chain.len() - 8;
+            chain[last] = TCP;
+            let made = Made { ip_options: chain, payload: vec![1; 100], ..Made::tcp(false) };
+            let mut packet = made.bytes();
+            packet[6] = first;
+            packet[42..44].fill(0);
+            assert!(is_refused(superheader(&made, 10), &packet));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_superpacket_is_split_into_the_packets_that_would_have_been_sent(made in made(), size in 1_u16..2_000) {
+            let (header, mut packet) = (superheader(&made, size), made.bytes());
+            let check = made.transport() + usize::from(header.checksum_offset);
+            packet[check] ^= 0x55; // whatever it holds
+            prop_assert_eq!(split(&header, packet), slow_split(&made, usize::from(size)));
+        }
+
+        #[test]
+        fn any_bytes_are_split_without_panic(
+            vnet in any::<[u8; 10]>(),
+            made in made(),
+            size in 0_u16..300,
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            length in 0_usize..400,
+        ) {
+            let mut packet = made.bytes();
+            packet.truncate(length);
+            for (at, byte) in &changes {
+                if !packet.is_empty() {
+                    *at.get_mut(&mut packet) = *byte;
+                }
+            }
+            for header in [VnetHeader::read(&vnet), superheader(&made, size)] {
+                let mut packet = packet.clone();
+                let Ok(mut segments) = Segments::new(&header, &mut packet) else { continue };
+                let mut end = 0;
+                while let Some(range) = segments.next(&mut packet) {
+                    prop_assert!(range.end > end && range.end <= packet.len());
+                    end = range.end;
+                }
+                prop_assert_eq!(segments.next(&mut packet), None);
+            }
+        }
+    }
+}
