@@ -1,6 +1,7 @@
 //! Every decoder that reads what others wrote, each with what must hold for any bytes. The fuzz targets (`fuzz/`) and a
 //! test that replays their corpus call these.
 
+mod offload;
 pub mod samples;
 
 use std::time::Duration;
@@ -13,12 +14,20 @@ use wgnet::mesh::time::Time;
 use wgnet::mesh::trust::Standing;
 use wgnet::mesh::wire::{Kind, Message, Sealer};
 
+pub use self::offload::{coalescing, segmentation};
+
 /// Takes any bytes; panics when it must not.
 pub type Decoder = fn(&[u8]);
 
 /// All of them, by name.
-pub const ALL: [(&str, Decoder); 4] =
-    [("datagram", datagram), ("record", record), ("network_file", network_file), ("userspace_api", userspace_api)];
+pub const ALL: [(&str, Decoder); 6] = [
+    ("datagram", datagram),
+    ("record", record),
+    ("network_file", network_file),
+    ("userspace_api", userspace_api),
+    ("segmentation", segmentation),
+    ("coalescing", coalescing),
+];
 
 /// A member of the network sends any plaintext (the first byte is its kind); anyone else sends any datagram.
 pub fn datagram(input: &[u8]) {

@@ -1,12 +1,15 @@
 //! Real bytes for each decoder, where fuzzing starts. They are made by the encoders, so they are always current; the
 //! files in `fuzz/corpus` are copies of them (`cargo run -p netns-tests --bin corpus` writes them).
 
+use etherparse::PacketBuilder;
 use wgnet::mesh::config::Class;
 use wgnet::mesh::ids::{NetworkId, WgPublicKey};
 use wgnet::mesh::record::{
     About, Body, Carried, Forget, Item, LinkAdvert, NodeRecord, Quality, ShortId, Signer, Version, Was,
 };
 use wgnet::mesh::wire::{Hello, Join, Message};
+use wgnet::tunnel::userspace::offload::segment::Segments;
+use wgnet::tunnel::userspace::offload::{self, VnetHeader};
 
 /// Decoder, file name, bytes.
 pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
@@ -44,7 +47,50 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     for (name, message) in messages {
         samples.push(("datagram", name, [&[message.kind() as u8][..], &message.encode()].concat()));
     }
+    for (name, header, packet) in superpackets() {
+        samples.push(("segmentation", name, [&header.bytes()[..], &packet].concat()));
+        samples.push(("coalescing", name, split(&header, packet)));
+    }
     samples
+}
+
+/// What a TUN gives: three packets of each kind in one, and one whose checksum is not finished.
+fn superpackets() -> [(&'static str, VnetHeader, Vec<u8>); 5] {
+    let payload = [7; 250];
+    let v4 = || PacketBuilder::ipv4([10, 1, 1, 1], [10, 1, 1, 2], 64);
+    let v6 = || PacketBuilder::ipv6([0xfd; 16], [0xfe; 16], 64);
+    let mut packets: [Vec<u8>; 4] = Default::default();
+    v4().tcp(1, 2, u32::MAX, 4).ack(5).psh().write(&mut packets[0], &payload).expect("written to memory");
+    v6().tcp(1, 2, u32::MAX, 4).ack(5).psh().write(&mut packets[1], &payload).expect("written to memory");
+    v4().udp(1, 2).write(&mut packets[2], &payload).expect("written to memory");
+    v6().udp(1, 2).write(&mut packets[3], &payload).expect("written to memory");
+    let [tcp4, tcp6, udp4, udp6] = packets;
+    let header = |gso_type, checksum_start, checksum_offset| VnetHeader {
+        flags: offload::NEEDS_CSUM,
+        gso_type,
+        header_length: 0,
+        gso_size: 100,
+        checksum_start,
+        checksum_offset,
+    };
+    [
+        ("one", header(offload::GSO_NONE, 20, 16), tcp4.clone()),
+        ("tcp_over_ipv4", header(offload::GSO_TCPV4, 20, 16), tcp4),
+        ("tcp_over_ipv6", header(offload::GSO_TCPV6 | offload::GSO_ECN, 40, 16), tcp6),
+        ("udp_over_ipv4", header(offload::GSO_UDP_L4, 20, 6), udp4),
+        ("udp_over_ipv6", header(offload::GSO_UDP_L4, 40, 6), udp6),
+    ]
+}
+
+/// The packets in it, with the length of each before it.
+fn split(header: &VnetHeader, mut packet: Vec<u8>) -> Vec<u8> {
+    let mut segments = Segments::new(header, &mut packet).expect("what a TUN gives");
+    let mut packets = Vec::new();
+    while let Some(range) = segments.next(&mut packet) {
+        packets.extend(u16::try_from(range.len()).unwrap_or(0).to_le_bytes());
+        packets.extend(&packet[range]);
+    }
+    packets
 }
 
 fn record_input(holds: &[u16], item: &Item) -> Vec<u8> {

@@ -326,8 +326,15 @@ impl Duties {
     }
 }
 
+/// Niceness of a data thread. The kernel's module works in interrupts, before any program: packets that wait for a
+/// program to pause fill queues and are late.
+const NICENESS: i32 = -10;
+
 /// A data thread: serves its duties until the device ends. `wake` interrupts its sleep.
 pub(super) fn run(mut duties: Duties, wires: &Arc<Wires>, wake: &UnixStream) {
+    // Without the right to it all goes on, with longer queues. On Linux "this process" is this thread.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICENESS);
     let mut exit = Exit::new(wires, now());
     let failed = loop {
         if wires.ends.load(Ordering::Acquire) {

@@ -10,8 +10,8 @@ const ROUND: usize = 64;
 /// Adds `bytes` to a sum. What is added next continues at an even offset: only the last piece may be of odd length.
 ///
 /// The carries of 64-bit additions gather in the upper half of 128-bit accumulators; four of them do not wait for each
-/// other. That compiles to `add` and `adc` and takes 65 ns for 1400 bytes where 16-bit words take 430; lanes of 32 bits
-/// that the compiler turns into SSE2 take 75 to 80.
+/// other. On x86-64 that is one `add` and one `adc` per word: 1400 bytes take 45 to 50 ns, where words of 16 bits take
+/// 125 and lanes of 32 bits that the compiler turns into SSE2 take 55.
 pub(super) fn sum(start: u64, bytes: &[u8]) -> u64 {
     let (rounds, rest) = bytes.as_chunks::<ROUND>();
     let mut lanes = [0_u128; 4];

@@ -681,7 +681,7 @@ mod tests {
             ranges.iter().for_each(|range| coalescer.push(&arena, range.clone()));
             assert_eq!(coalescer.writes().map(|write| write.count()).collect::<Vec<_>>(), expected);
             coalescer.clear();
-            assert!(coalescer.is_empty() && coalescer.len() == 0);
+            assert!(coalescer.is_empty());
         }
     }
 }

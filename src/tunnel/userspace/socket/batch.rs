@@ -24,8 +24,11 @@ const MOST: usize = 64;
 /// A train of datagrams is never longer than this, nor is a datagram.
 const LONGEST: usize = 65_536;
 
-/// Messages that are asked for while trains come: more would only touch more memory.
-const MOST_TRAINS: usize = 4;
+/// Messages that are asked for while trains come: more would only touch more memory, 64 KiB each.
+const FEWEST: usize = 4;
+
+/// Messages longer than this are trains, or as good as trains.
+const TRAIN: usize = 4096;
 
 /// How long it is waited for room in a socket before a datagram is dropped.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -241,7 +244,7 @@ impl Default for ReceiveBatch {
             controls: vec![Control::EMPTY; MOST],
             // Memory of the system's that is not touched before datagrams come: mostly a page of each.
             buffers: vec![0; MOST * LONGEST],
-            ask: MOST,
+            ask: FEWEST,
             received: 0,
         }
     }
@@ -274,8 +277,11 @@ impl ReceiveBatch {
             return Err(last_errno());
         }
         self.received = received as usize;
-        let trains = self.headers.0[..self.received].iter().any(|header| header.msg_len as usize > LONGEST / 8);
-        self.ask = if trains { MOST_TRAINS } else { MOST };
+        if self.headers.0[..self.received].iter().any(|header| header.msg_len as usize > TRAIN) {
+            self.ask = FEWEST;
+        } else if self.received == self.ask {
+            self.ask = (2 * self.ask).min(MOST);
+        }
         Ok(())
     }
 
