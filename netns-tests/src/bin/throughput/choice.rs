@@ -88,3 +88,55 @@ pub(crate) fn help(candidates: &[Candidate]) -> String {
   --list    tells what would be measured"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::Kind;
+
+    fn wish(words: &str) -> Result<Wish, String> {
+        let candidates = [Kind::Bare, Kind::Wgnet, Kind::Plain].map(Candidate::Here);
+        read(words.split_whitespace().map(ToOwned::to_owned), &candidates)
+    }
+
+    fn choice(words: &str) -> Choice {
+        match wish(words) {
+            Ok(Wish::Measure(choice)) => choice,
+            _ => panic!("{words:?} is to be measured"),
+        }
+    }
+
+    #[test]
+    fn numbers_are_rounds_and_seconds_and_names_choose_programs() {
+        let choice = choice("3 2 wgnet");
+        assert_eq!((choice.rounds, choice.time, choice.groups.len()), (3, Duration::from_secs(2), Group::ALL.len()));
+        let wanted = [Kind::Bare, Kind::Wgnet, Kind::Plain].map(|kind| choice.wants(&Candidate::Here(kind)));
+        assert_eq!(wanted, [false, true, false]);
+    }
+
+    #[test]
+    fn the_daemon_without_offloads_is_measured_only_when_asked_for() {
+        assert!(!choice("").wants(&Candidate::Here(Kind::Plain)));
+        assert!(choice("plain").wants(&Candidate::Here(Kind::Plain)));
+    }
+
+    #[test]
+    fn groups_are_measured_in_their_own_order() {
+        assert_eq!(choice("--only hash,tcp 1").groups, [Group::Tcp, Group::Hash]);
+    }
+
+    #[test]
+    fn a_word_that_means_nothing_is_named() {
+        for (words, named) in
+            [("wgnot", "wgnot"), ("1 2 3", "3"), ("0", "ROUNDS"), ("--only", "--only"), ("--only tcp,tcq", "tcq")]
+        {
+            assert!(wish(words).is_err_and(|mistake| mistake.contains(named)), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn every_line_is_listed_with_its_group() {
+        let text = listed(&choice(""), &[]);
+        assert!(Line::ALL.iter().all(|line| text.contains(line.title())), "{text}");
+    }
+}

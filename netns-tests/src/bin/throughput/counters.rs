@@ -108,3 +108,16 @@ pub(crate) fn busy() -> Duration {
     let busy = ticks.take(8).enumerate().filter(|(column, _)| ![3, 4].contains(column)).map(|(_, ticks)| ticks);
     Duration::from_secs_f64(busy.sum::<u64>() as f64 / TICKS_PER_SECOND)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_found_by_name() {
+        let snmp = "Ip: Forwarding\nIp: 1\nUdp: InErrors RcvbufErrors\nUdp: 7 9\nUdpLite: InErrors\nUdpLite: 3\n";
+        assert_eq!(column(snmp, "Udp", "RcvbufErrors"), 9);
+        let snmp6 = "Ip6InReceives   \t12\nUdp6RcvbufErrors  \t4\n";
+        assert_eq!((line(snmp6, "Udp6RcvbufErrors"), line("", "Udp6RcvbufErrors")), (4, 0));
+    }
+}

@@ -90,3 +90,53 @@ impl Goal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn measured(kind: Kind, line: Line, rounds: &[f64]) -> (Kind, Figures) {
+        let mut figures = Figures::default();
+        rounds.iter().for_each(|figure| figures.add(line, *figure));
+        (kind, figures)
+    }
+
+    fn gotatun(line: Line, rounds: &[f64]) -> (Kind, Figures) {
+        let kind = Kind::Device { name: "gotatun-cli 0.10.2".to_owned(), path: PathBuf::new(), options: &[] };
+        measured(kind, line, rounds)
+    }
+
+    #[test]
+    fn medians_are_compared() {
+        let line = Line::TcpOne;
+        let results = [measured(Kind::Wgnet, line, &[1.0, 5.2, 9.0]), gotatun(line, &[1.0])];
+        assert!(drawn(&results).contains("| at least 5 x gotatun-cli | 5.20 x | met |"), "{}", drawn(&results));
+        let results = [measured(Kind::Wgnet, line, &[4.9]), gotatun(line, &[1.0])];
+        assert!(drawn(&results).contains("| 4.90 x | MISSED |"), "{}", drawn(&results));
+    }
+
+    #[test]
+    fn nothing_is_judged_that_was_not_measured_on_both_sides() {
+        let line = Line::TcpOne;
+        assert_eq!(drawn(&[measured(Kind::Wgnet, line, &[4.9])]), "");
+        assert_eq!(drawn(&[measured(Kind::Plain, line, &[4.9]), gotatun(line, &[1.0])]), "");
+    }
+
+    #[test]
+    fn one_bad_round_misses_what_is_wanted_in_every_round() {
+        let lost = drawn(&[measured(Kind::Wgnet, Line::Dropped, &[0.0, 0.0, 3.0])]);
+        assert!(lost.contains("| 0 in every round | 3 | MISSED |"), "{lost}");
+        let changed = drawn(&[measured(Kind::Wgnet, Line::Payload, &[1.0, 0.0, 1.0])]);
+        assert!(changed.contains("| in every round | no | MISSED |"), "{changed}");
+    }
+
+    #[test]
+    fn the_cables_own_is_taken_off_both() {
+        let line = Line::CpuMachine;
+        let results = [measured(Kind::Bare, line, &[0.5]), measured(Kind::Wgnet, line, &[0.75]), gotatun(line, &[1.5])];
+        let text = drawn(&results);
+        assert!(text.contains("cables' own taken off both | 0.25 x | met |"), "{text}");
+    }
+}

@@ -18,8 +18,8 @@ const LARGE: usize = 1372;
 const SMALL: usize = 64;
 /// What share of datagrams may be lost for a rate to count as passed.
 const LOSS: f64 = 0.001;
-/// Where the highest rate is looked for, in bits per second, and in how many steps: the last one is 1 % of the range.
-const HIGHEST: f64 = 8e9;
+/// Where the highest rate is looked for, in bits per second, and in how many steps: the last one is 4 % of the rate.
+const RANGE: (f64, f64) = (50e6, 8e9);
 const STEPS: u32 = 7;
 /// A mesh that has just formed has much to tell: nothing is called idle before this time is over.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -209,16 +209,16 @@ impl Round<'_> {
     }
 }
 
-/// The highest rate of large datagrams that passes, in bits per second, by bisection.
+/// The highest rate of large datagrams that passes, in bits per second, by bisection of its logarithm; 0 if none does.
 fn goodput(from: End<'_>, to: End<'_>) -> f64 {
     let passes = |rate: f64| {
         let (sent, received) = datagrams(from, to, LARGE, Some(rate), Duration::from_secs(1));
         let reached = (sent as usize * LARGE) as f64 * 8.0;
         (received as f64 >= sent as f64 * (1.0 - LOSS)).then_some(reached)
     };
-    let (mut low, mut high, mut best) = (0.0, HIGHEST, 0.0_f64);
+    let ((mut low, mut high), mut best) = (RANGE, 0.0_f64);
     for _ in 0..STEPS {
-        let middle = (low + high) / 2.0;
+        let middle = f64::sqrt(low * high);
         match passes(middle) {
             // The source itself may be slower than it was told to be.
             Some(reached) => (low, best) = (middle, best.max(reached.min(middle))),

@@ -103,7 +103,7 @@ impl Line {
         match self {
             Self::TcpOne => "TCP, 1 flow, Gbit/s",
             Self::SentAgain => "segments sent again by that flow",
-            Self::Missed => "of these for loss or a wrong order, not to probe",
+            Self::Missed => "segments sent again for loss or a wrong order",
             Self::Dropped => "packets dropped by interfaces beside it",
             Self::ReceiveBuffers => "datagrams that found a full receive buffer",
             Self::SendBuffers => "datagrams that found a full send buffer",
