@@ -21,6 +21,8 @@ const LOSS: f64 = 0.001;
 /// Where the highest rate is looked for, in bits per second, and in how many steps: the last one is 4 % of the rate.
 const RANGE: (f64, f64) = (50e6, 8e9);
 const STEPS: u32 = 7;
+/// With so many processors busy with something else, what a flow takes besides cannot be told: they would take it less.
+const CROWDED: f64 = 0.25;
 /// A mesh that has just formed has much to tell: nothing is called idle before this time is over.
 const SETTLED: Duration = Duration::from_secs(3);
 /// Leaves of a busy hub.
@@ -196,7 +198,11 @@ impl Round<'_> {
         if *self.kind != Kind::Bare {
             self.figures.add(Line::CpuPrograms, programs.as_secs_f64() / gigabits);
         }
-        self.figures.add(Line::CpuMachine, (machine.as_secs_f64() - idle * took) / gigabits);
+        if idle < CROWDED {
+            self.figures.add(Line::CpuMachine, (machine.as_secs_f64() - idle * took) / gigabits);
+        } else {
+            eprintln!("    {} left out: {idle:.2} processors are busy with something else", Line::CpuMachine.title());
+        }
         self.figures.add(Line::Paced, gigabits / took);
     }
 
