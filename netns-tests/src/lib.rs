@@ -13,7 +13,7 @@
 //! forwarder.rs   the impaired switch: delay, loss, order           slots.rs      how many labs run at once
 //! router.rs      NAT and stateful firewalls                        topology.rs   the networks that several tests use
 //! scenario/      runs the simulator's scenario files with daemons  datagrams.rs  what an attacker hears and forges
-//! latency.rs     round trips of single packets
+//! latency.rs     round trips of single packets                     device.rs     other people's WireGuard
 //! swarm.rs       hundreds of leaves in one thread                  screen.rs     the dashboard on a terminal
 //! decoders/      what must hold for any bytes: fuzz/ and a test
 //! ```
@@ -29,6 +29,7 @@ pub mod all_pairs;
 pub mod clock;
 pub mod datagrams;
 pub mod decoders;
+pub mod device;
 mod echo;
 pub mod flow;
 mod forwarder;
@@ -50,6 +51,7 @@ pub mod topology;
 pub mod wait;
 
 pub use all_pairs::Reach;
+pub use device::Device;
 pub use flow::{Flow, FlowReport};
 pub use forwarder::Impairment;
 pub use lab::Lab;

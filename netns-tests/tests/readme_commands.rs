@@ -1,7 +1,8 @@
 //! Every command of the README runs as it stands there.
 //!
 //! Blocks marked `console` or `sh` hold commands, one a line, with or without a prompt. A daemon is started and must get
-//! ready; a client command is run beside it; commands that build or test this very workspace are known and not run again.
+//! ready; a client command is run beside it; the benchmark, which takes its time, tells what it would measure; commands
+//! that build or test this very workspace are known and not run again.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
@@ -38,6 +39,8 @@ fn commands(readme: &str) -> Vec<String> {
 enum Meaning {
     /// `wgnet` with these arguments.
     Wgnet(Vec<String>),
+    /// The benchmark of the tunnel with these arguments.
+    Throughput(Vec<String>),
     /// Builds or runs a part of this workspace that exists.
     Workspace,
 }
@@ -53,6 +56,9 @@ fn meaning(command: &str) -> Meaning {
         ["cargo", "run", "--release", "--example", example, ..] => {
             assert!(root().join(format!("examples/{example}.rs")).is_file(), "{command}: there is no such example");
             Meaning::Workspace
+        }
+        ["cargo", "run", "--release", "-p", "netns-tests", "--bin", "throughput", ref rest @ ..] => {
+            Meaning::Throughput(owned(rest))
         }
         ["cargo", "run", "--release", "-p", package, "--bin", program, ..] => {
             let folder = root().join(format!("{package}/src/bin"));
@@ -132,6 +138,13 @@ fn every_command_of_the_readme_runs() {
         }
     }
     assert!(!daemons.is_empty(), "the README starts no daemon: {commands:?}");
+    for command in &commands {
+        let Meaning::Throughput(args) = meaning(command) else { continue };
+        let program = Program::new(env!("CARGO_BIN_EXE_throughput")).args(args).args(["--list"]);
+        let process = alice.start(&program);
+        let status = process.wait(SOON);
+        assert!(status.success(), "{command}:\n{}", process.log().text());
+    }
     for command in &commands {
         let Meaning::Wgnet(mut args) = meaning(command) else { continue };
         if args.first().is_some_and(|arg| arg == "tui") && !args.iter().any(|arg| arg == "--once" || arg == "--export")

@@ -7,11 +7,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use netns_tests::topology::{machine_of_row, network_of_row};
-use netns_tests::{Lab, Load, Machine, Node, Process, Program, Segment, until};
+use netns_tests::{Device, Lab, Load, Machine, Node, Segment, until};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -26,37 +26,20 @@ fn wg(machine: &Machine, args: &[&str]) -> String {
     machine.command("wg", args).trim().to_owned()
 }
 
-/// A plain WireGuard interface `wg9`, configured by `wg` and `ip` alone; gives back its public key.
-fn configure_stranger(stranger: &Machine, alice_key: &str, endpoint: &str) -> String {
-    let key = wg(stranger, &["genkey"]);
-    stranger.write("/run/key", &key);
-    until(SOON, || stranger.namespace().attempt("wg", &["show", "wg9"], "").ok())
-        .expect("the stranger's interface appears");
-    let allowed = "10.1.1.0/24,fd01::/64";
-    let set =
-        ["set", "wg9", "listen-port", "51820", "private-key", "/run/key", "peer", alice_key, "endpoint", endpoint];
-    wg(stranger, &[&set[..], &["allowed-ips", allowed, "persistent-keepalive", "1"]].concat());
-    stranger.ip(
-        "addr add 10.1.1.99/24 dev wg9\naddr add fd01::99/64 dev wg9 nodad\nlink set wg9 mtu 1420\nlink set wg9 up",
-    );
-    // boringtun-cli does not tell its own public key.
-    stranger.command("sh", &["-c", "wg pubkey < /run/key"]).trim().to_owned()
+fn wireguard_go(machine: &Machine) -> Device {
+    Device::start(machine, "wg9", Path::new("wireguard-go"), &[])
 }
 
-fn wireguard_go(machine: &Machine) -> Process {
-    machine.start(&Program::new("wireguard-go").args(["-f", "wg9"]))
-}
-
-fn boringtun(machine: &Machine) -> Process {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/peers/bin/boringtun-cli");
+fn boringtun(machine: &Machine) -> Device {
+    let workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let beside = || workspace().join("target/peers/boringtun-cli-0.7.1/bin/boringtun-cli");
     let path = std::env::var_os("BORINGTUN_CLI").map_or_else(beside, PathBuf::from);
     assert!(path.is_file(), "{} is missing: netns-tests/run installs it", path.display());
-    std::fs::create_dir_all(machine.path("/run/wireguard")).expect("a folder for sockets");
-    machine.start(&Program::new(path.display().to_string()).args(["-f", "--disable-drop-privileges", "wg9"]))
+    Device::start(machine, "wg9", &path, &["--disable-drop-privileges"])
 }
 
 /// IPv4 and IPv6 inside, over each of IPv4 and IPv6 outside, begun by either side.
-fn traffic_passes(start: fn(&Machine) -> Process) {
+fn traffic_passes(start: fn(&Machine) -> Device) {
     for (outside, endpoint) in [("192.0.2.9", "192.0.2.1:50000"), ("2001:db8::9", "[2001:db8::1]:50000")] {
         let lab = Lab::new("foreign peer", Load::Light);
         let segment = lab.bridge("lan");
@@ -64,9 +47,11 @@ fn traffic_passes(start: fn(&Machine) -> Process) {
         let stranger = lab.machine_on(&segment, "stranger", &["192.0.2.9/24", "2001:db8::9/64"]);
         alice.start();
         let key = alice.is_ready(SOON).node.public_key;
-        let _process = start(&stranger);
-        let stranger_key = configure_stranger(&stranger, &key, endpoint);
-        wg(alice.machine(), &["set", "wg0", "peer", &stranger_key, "allowed-ips", "10.1.1.99/32,fd01::99/128"]);
+        let device = start(&stranger);
+        device.add_peer(&key, endpoint, "10.1.1.0/24,fd01::/64", &["persistent-keepalive", "1"]);
+        device.set_up(&["10.1.1.99/24", "fd01::99/64"]);
+        let stranger_key = device.public_key();
+        wg(alice.machine(), &["set", "wg0", "peer", stranger_key, "allowed-ips", "10.1.1.99/32,fd01::99/128"]);
         for (from, to) in [
             (&stranger, "10.1.1.1"),
             (&stranger, "fd01::1"),
@@ -79,7 +64,7 @@ fn traffic_passes(start: fn(&Machine) -> Process) {
         // Full-sized packets, too.
         stranger.command("ping", &["-c5", "-i0.2", "-W1", "-s", "1392", "-M", "do", "10.1.1.1"]);
         alice.wait_for("the stranger is shown as foreign, with its endpoint and bytes", SOON, |status| {
-            let shown = status.peers.iter().find(|peer| peer.public_key.as_deref() == Some(&stranger_key));
+            let shown = status.peers.iter().find(|peer| peer.public_key.as_deref() == Some(stranger_key));
             shown.is_some_and(|peer| {
                 let endpoint = peer.endpoint.as_deref().is_some_and(|endpoint| endpoint.contains(outside));
                 peer.foreign && endpoint && peer.rx_bytes > 5 * 1420 && peer.tx_bytes > 5 * 1420
