@@ -104,6 +104,7 @@ impl Outbox {
     }
 
     /// The datagrams of a run.
+    #[cfg(test)]
     pub(super) fn datagrams(&self, run: &Run) -> std::slice::Chunks<'_, u8> {
         self.bytes(run).chunks(run.segment)
     }

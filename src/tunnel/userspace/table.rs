@@ -74,6 +74,7 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -86,8 +86,9 @@ impl TunDevice {
     /// Hands one packet to the kernel; `IO` while the interface is down.
     pub(super) fn write(&self, packet: &[u8]) -> Result<usize, Errno> {
         if self.offload.header {
-            let header = VnetHeader::default().bytes();
-            rustix::io::writev(&self.descriptor, &[IoSlice::new(&header), IoSlice::new(packet)])
+            // Told how much belongs together, the kernel copies the packet into one piece, and need not gather it later.
+            let header = VnetHeader { header_length: packet.len() as u16, ..VnetHeader::default() };
+            rustix::io::writev(&self.descriptor, &[IoSlice::new(&header.bytes()), IoSlice::new(packet)])
         } else {
             rustix::io::write(&self.descriptor, packet)
         }

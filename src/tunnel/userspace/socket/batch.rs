@@ -291,6 +291,7 @@ impl ReceiveBatch {
         all.filter_map(|(at, (header, buffer))| {
             let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             let remote = self.names[at].get().filter(|_| !cut)?;
+            #[allow(clippy::unnecessary_cast, reason = "the length has another type with musl")]
             let beside = self.controls[at].get(header.msg_hdr.msg_controllen as usize);
             let bytes = &buffer[..(header.msg_len as usize).min(LONGEST)];
             let segment = beside.segment.unwrap_or(bytes.len());

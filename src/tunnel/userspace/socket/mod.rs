@@ -22,9 +22,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::tunnel::TunnelError;
 
-/// Buffers of each socket in bytes: some 10 ms of three gigabits, in the kernel's accounting, which counts about twice
-/// what a datagram holds. The kernel's default drops bursts.
-const BUFFER: usize = 4 << 20;
+/// Buffers of each socket in bytes. The kernel's default drops bursts; a flow over a short path never fills this, for the
+/// windows of TCP are smaller unless somebody raised them.
+const BUFFER: usize = 7 << 20;
 
 /// How often a free port of both families is looked for when the system chooses it.
 const ATTEMPTS: usize = 16;
