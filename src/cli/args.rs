@@ -18,7 +18,9 @@ Examples:
   wgnet status                            ask the running node for its peers and paths
 
 Each value comes from the first of: command line, environment (WGNET_...), node.yaml, default.
-The shared key comes from the network file only: arguments and environment are public on a machine.";
+The shared key comes from the network file only: arguments and environment are public on a machine.
+The embedded tunnel reads two variables more: WGNET_OFFLOAD=off for kernels whose offloads are broken, and
+WGNET_THREADS=1, 2 or 3 where the number of cores is a bad guide.";
 
 /// A WireGuard mesh from one YAML file, without a coordinator.
 ///

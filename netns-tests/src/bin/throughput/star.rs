@@ -117,9 +117,10 @@ impl Star {
 
 fn cable(machines: &[Machine], segmentation: bool) {
     for machine in machines {
-        // Small buffers would be what is measured.
-        machine.namespace().sysctl("net.ipv4.tcp_rmem", "4096 131072 16777216");
-        machine.namespace().sysctl("net.ipv4.tcp_wmem", "4096 131072 16777216");
+        // The kernel's defaults, whatever this machine was tuned to: 4 MB under way are far more than paths of 0.2 ms
+        // need, and what is beyond that only waits in queues.
+        machine.namespace().sysctl("net.ipv4.tcp_rmem", "4096 131072 6291456");
+        machine.namespace().sysctl("net.ipv4.tcp_wmem", "4096 16384 4194304");
     }
     let (hub, leaves) = machines.split_first().expect("a hub");
     for (port, leaf) in leaves.iter().enumerate() {

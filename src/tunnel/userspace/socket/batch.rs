@@ -42,28 +42,44 @@ const SINGLY: Duration = Duration::from_secs(60);
 /// Addresses with such a path that are remembered.
 const MOST_SINGLE: usize = 64;
 
-/// Message headers of a call. Their pointers are set before each call, to what lives until its end, and mean nothing
-/// after it.
-struct Headers(Vec<libc::mmsghdr>);
+/// The messages of a call: what the kernel is told of each, and what it tells. Pointers are set before each call, to what
+/// lives until its end, and mean nothing after it.
+struct Messages {
+    headers: Vec<libc::mmsghdr>,
+    /// What belongs to one message lies together: most calls have one, and a daemon that was asleep has cold caches.
+    parts: Vec<Parts>,
+}
+
+/// What a header points to.
+#[derive(Clone, Copy)]
+struct Parts {
+    name: Name,
+    control: Control,
+    vector: libc::iovec,
+}
 
 #[expect(unsafe_code, reason = "pointers are not Send; these are never followed outside a call that set them")]
-// SAFETY: see Headers.
-unsafe impl Send for Headers {}
+// SAFETY: see Messages.
+unsafe impl Send for Messages {}
 
-impl Headers {
+impl Messages {
     fn new(count: usize) -> Self {
         #[expect(unsafe_code, reason = "msghdr has hidden padding on some systems, so it has no literal")]
         // SAFETY: all zeros is a message header: no name, no data, no control messages.
-        let empty: libc::mmsghdr = unsafe { std::mem::zeroed() };
-        Self(vec![empty; count])
+        let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        let vector = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        let parts = Parts { name: Name::EMPTY, control: Control::EMPTY, vector };
+        Self { headers: vec![header; count], parts: vec![parts; count] }
     }
 
-    fn set(&mut self, at: usize, name: &mut Name, vector: &mut libc::iovec, control: &mut Control) {
-        let header = &mut self.0[at].msg_hdr;
-        (header.msg_name, header.msg_namelen) = name.pointer();
-        header.msg_iov = vector;
+    /// Makes message `at` one of that data, with the name and control messages that its parts hold.
+    fn set(&mut self, at: usize, data: *mut u8, length: usize) {
+        let (header, parts) = (&mut self.headers[at].msg_hdr, &mut self.parts[at]);
+        parts.vector = libc::iovec { iov_base: data.cast(), iov_len: length };
+        (header.msg_name, header.msg_namelen) = parts.name.pointer();
+        header.msg_iov = &raw mut parts.vector;
         header.msg_iovlen = 1;
-        let (pointer, length) = control.pointer();
+        let (pointer, length) = parts.control.pointer();
         header.msg_control = pointer;
         header.msg_controllen = length as _;
         header.msg_flags = 0;
@@ -79,9 +95,7 @@ struct Cursor {
 
 /// Sends what an outbox holds.
 pub(in crate::tunnel::userspace) struct SendBatch {
-    headers: Headers,
-    names: Vec<Name>,
-    controls: Vec<Control>,
+    messages: Messages,
     /// Behind each message, where sending goes on.
     cursors: Vec<Cursor>,
     /// Addresses that no train reaches, until when.
@@ -90,13 +104,7 @@ pub(in crate::tunnel::userspace) struct SendBatch {
 
 impl Default for SendBatch {
     fn default() -> Self {
-        Self {
-            headers: Headers::new(MOST),
-            names: vec![Name::EMPTY; MOST],
-            controls: vec![Control::EMPTY; MOST],
-            cursors: vec![Cursor::default(); MOST],
-            singly: Vec::new(),
-        }
+        Self { messages: Messages::new(MOST), cursors: vec![Cursor::default(); MOST], singly: Vec::new() }
     }
 }
 
@@ -159,7 +167,6 @@ impl SendBatch {
     ) -> Result<usize, Errno> {
         self.singly.retain(|(_, until)| *until > now);
         let v4 = outbox.runs()[cursor.run].to.remote.is_ipv4();
-        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MOST];
         let mut count = 0;
         while count < MOST
             && let Some(run) = outbox.runs().get(cursor.run).filter(|run| run.to.remote.is_ipv4() == v4)
@@ -168,11 +175,11 @@ impl SendBatch {
             let whole = splits && self.singly.iter().all(|(address, _)| *address != run.to.remote);
             let data = if whole { left } else { &left[..left.len().min(run.segment)] };
             let train = (data.len() > run.segment).then_some(run.segment as u16);
-            self.names[count].set(run.to.remote);
-            self.controls[count].set(run.to, run.tos, train);
+            let parts = &mut self.messages.parts[count];
+            parts.name.set(run.to.remote);
+            parts.control.set(run.to, run.tos, train);
             // The kernel only reads what is to be sent.
-            vectors[count] = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
-            self.headers.set(count, &mut self.names[count], &mut vectors[count], &mut self.controls[count]);
+            self.messages.set(count, data.as_ptr().cast_mut(), data.len());
             cursor = if data.len() == left.len() {
                 Cursor { run: cursor.run + 1, byte: 0 }
             } else {
@@ -182,9 +189,10 @@ impl SendBatch {
             count += 1;
         }
         #[expect(unsafe_code, reason = "sendmmsg(2) takes raw pointers")]
-        // SAFETY: the first `count` headers point to names, vectors, control messages and data that outlive the call.
+        // SAFETY: the first `count` headers point to their parts and to data of the outbox, which outlive the call.
         let sent = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), self.headers.0.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _)
+            let headers = self.messages.headers.as_mut_ptr();
+            libc::sendmmsg(socket.as_raw_fd(), headers, count as _, libc::MSG_DONTWAIT as _)
         };
         if sent > 0 { Ok(sent as usize) } else { Err(last_errno()) }
     }
@@ -227,9 +235,7 @@ fn last_errno() -> Errno {
 
 /// Receives many datagrams at once.
 pub(in crate::tunnel::userspace) struct ReceiveBatch {
-    headers: Headers,
-    names: Vec<Name>,
-    controls: Vec<Control>,
+    messages: Messages,
     buffers: Vec<u8>,
     /// Messages to ask for.
     ask: usize,
@@ -239,9 +245,7 @@ pub(in crate::tunnel::userspace) struct ReceiveBatch {
 impl Default for ReceiveBatch {
     fn default() -> Self {
         Self {
-            headers: Headers::new(MOST),
-            names: vec![Name::EMPTY; MOST],
-            controls: vec![Control::EMPTY; MOST],
+            messages: Messages::new(MOST),
             // Memory of the system's that is not touched before datagrams come: mostly a page of each.
             buffers: vec![0; MOST * LONGEST],
             ask: FEWEST,
@@ -254,20 +258,19 @@ impl ReceiveBatch {
     /// Receives what waits in the socket: see [`Self::messages`]. `AGAIN` when there is nothing.
     pub(in crate::tunnel::userspace) fn receive(&mut self, socket: &UdpSocket) -> Result<(), Errno> {
         self.received = 0;
-        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MOST];
         for (at, buffer) in self.buffers.chunks_exact_mut(LONGEST).take(self.ask).enumerate() {
-            self.names[at] = Name::EMPTY;
-            self.controls[at] = Control::EMPTY;
-            vectors[at] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: LONGEST };
-            self.headers.set(at, &mut self.names[at], &mut vectors[at], &mut self.controls[at]);
+            let parts = &mut self.messages.parts[at];
+            parts.name.expect();
+            parts.control.expect();
+            self.messages.set(at, buffer.as_mut_ptr(), LONGEST);
         }
         #[expect(unsafe_code, reason = "recvmmsg(2) takes raw pointers")]
-        // SAFETY: the first `ask` headers point to names, vectors, control messages and buffers that outlive the call,
-        // each as long as its header says.
+        // SAFETY: the first `ask` headers point to their parts and buffers, which outlive the call and are as long as
+        // their header says.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                self.headers.0.as_mut_ptr(),
+                self.messages.headers.as_mut_ptr(),
                 self.ask as _,
                 libc::MSG_DONTWAIT as _,
                 std::ptr::null_mut(),
@@ -277,7 +280,7 @@ impl ReceiveBatch {
             return Err(last_errno());
         }
         self.received = received as usize;
-        if self.headers.0[..self.received].iter().any(|header| header.msg_len as usize > TRAIN) {
+        if self.messages.headers[..self.received].iter().any(|header| header.msg_len as usize > TRAIN) {
             self.ask = FEWEST;
         } else if self.received == self.ask {
             self.ask = (2 * self.ask).min(MOST);
@@ -287,12 +290,12 @@ impl ReceiveBatch {
 
     /// The messages of the last call. One that the kernel had to cut is left out.
     pub(in crate::tunnel::userspace) fn messages(&self) -> impl Iterator<Item = Received<'_>> {
-        let all = self.headers.0[..self.received].iter().zip(self.buffers.chunks_exact(LONGEST)).enumerate();
-        all.filter_map(|(at, (header, buffer))| {
+        let all = self.messages.headers[..self.received].iter().zip(&self.messages.parts);
+        all.zip(self.buffers.chunks_exact(LONGEST)).filter_map(|((header, parts), buffer)| {
             let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            let remote = self.names[at].get().filter(|_| !cut)?;
+            let remote = parts.name.get().filter(|_| !cut)?;
             #[allow(clippy::unnecessary_cast, reason = "the length has another type with musl")]
-            let beside = self.controls[at].get(header.msg_hdr.msg_controllen as usize);
+            let beside = parts.control.get(header.msg_hdr.msg_controllen as usize);
             let bytes = &buffer[..(header.msg_len as usize).min(LONGEST)];
             let segment = beside.segment.unwrap_or(bytes.len());
             let from = Endpoint { remote, local: beside.local };

@@ -20,7 +20,6 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Room for the address that the kernel writes.
     pub(super) const EMPTY: Self = Self { bytes: [0; 32], length: NAME as u32 };
 
     pub(super) fn set(&mut self, address: SocketAddr) {
@@ -40,6 +39,11 @@ impl Name {
                 self.length = NAME as u32;
             }
         }
+    }
+
+    /// Makes room for the address that the kernel writes.
+    pub(super) fn expect(&mut self) {
+        self.length = NAME as u32;
     }
 
     pub(super) fn get(&self) -> Option<SocketAddr> {
@@ -87,7 +91,6 @@ pub(super) struct Beside {
 }
 
 impl Control {
-    /// Room for what the kernel writes.
     pub(super) const EMPTY: Self = Self { bytes: [0; ROOM], length: ROOM };
 
     /// What is said to the kernel of datagrams to `to`: a traffic class, the own address, and the length of each in a
@@ -131,6 +134,11 @@ impl Control {
         self.bytes[at + WORD + 4..at + WORD + 8].copy_from_slice(&kind.to_ne_bytes());
         self.bytes[at + HEADER..at + HEADER + data.len()].copy_from_slice(data);
         self.length = end;
+    }
+
+    /// Makes room for what the kernel writes.
+    pub(super) fn expect(&mut self) {
+        self.length = ROOM;
     }
 
     /// Reads the `length` bytes that the kernel wrote.
