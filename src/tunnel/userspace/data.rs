@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tracing::warn;
 
+use super::attention::Attention;
 use super::inbound::Inbound;
 use super::offload::coalesce::{Coalescer, SCRATCH};
 use super::outbound::Outbound;
@@ -47,7 +48,7 @@ pub(super) struct Wires {
     /// Handshakes on their way to the control thread; when it is too slow for them, they are dropped.
     pub(super) handshakes: SyncSender<(Endpoint, Box<[u8]>)>,
     /// Some peer needs the control thread.
-    pub(super) attention: AtomicBool,
+    pub(super) attention: Attention,
     /// Wakes the control thread.
     pub(super) wake: UnixStream,
     /// The device ends.
@@ -171,7 +172,7 @@ impl Ports for Exit {
     }
 
     fn attend(&mut self) {
-        if !self.wires.attention.swap(true, Ordering::AcqRel) {
+        if self.wires.attention.call() {
             self.wires.call_control();
         }
     }
@@ -207,6 +208,7 @@ impl FromTun {
                     self.outbound.handle(&table, &offload, (&mut self.buffer[packet.start..], length), exit.now, exit);
                 }
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
                 Err(Errno::BADFD) => return Err(format!("the interface {} was removed", wires.interface)),
                 Err(errno) => {
                     wires.complaints.once("cannot read from the TUN device", &errno.into());
@@ -419,4 +421,23 @@ pub(super) fn drain(mut wake: &UnixStream) {
 #[expect(clippy::disallowed_methods, reason = "the loops read the clock here, and everything else is given `now`")]
 pub(super) fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_looked_out_for_once_most_came_soon_and_no_longer_when_they_do_not() {
+        let mut expectation = Expectation::default();
+        let (soon, late) = (LOOK_OUT / 2, LOOK_OUT * 2);
+        assert!(!expectation.is_high(), "nothing is known yet");
+        (0..4).for_each(|_| expectation.learn(soon));
+        assert!(expectation.is_high());
+        (0..100).for_each(|_| expectation.learn(soon));
+        expectation.learn(late);
+        assert!(expectation.is_high(), "one that is late does not count much");
+        (0..4).for_each(|_| expectation.learn(late));
+        assert!(!expectation.is_high());
+    }
 }

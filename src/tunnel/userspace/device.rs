@@ -102,7 +102,7 @@ impl Device {
             if found.uapi || self.uapi.deadline().is_some_and(|due| due <= now) {
                 self.serve_uapi(now);
             }
-            if self.wires.attention.swap(false, Ordering::AcqRel) {
+            if self.wires.attention.take() {
                 self.plane.attend(now, self.exit.outbox());
             }
             if self.plane.next_tick().is_some_and(|due| due <= now) {

@@ -13,11 +13,13 @@
 //!
 //! * [`data`] owns descriptors and feeds [`outbound`] and [`inbound`], which know neither descriptors nor clocks;
 //! * [`offload`]: packets of a flow as one, where the kernel's TUN can; [`socket`]: trains of datagrams as one;
+//! * [`attention`]: how a data thread asks the device loop to look after a peer;
 //! * [`answers`] and [`icmp`]: what a packet's sender is told when it cannot go on;
 //! * [`uapi`]: the socket that `wg` speaks to.
 
 mod allowed_ips;
 mod answers;
+mod attention;
 mod configure;
 mod data;
 mod device;
@@ -55,6 +57,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+use self::attention::Attention;
 use self::data::{Complaints, Duties, Exit, FromNetwork, FromTun, Wires, now};
 use self::device::{Command, Device};
 use self::offload::coalesce::Coalescer;
@@ -194,7 +197,7 @@ impl Userspace {
             sockets: ArcSwap::from_pointee(sockets),
             control: Mutex::new(config.control),
             handshakes,
-            attention: AtomicBool::new(false),
+            attention: Attention::default(),
             wake: wake.try_clone().map_err(failed)?,
             ends: AtomicBool::new(false),
             failed: OnceLock::new(),
