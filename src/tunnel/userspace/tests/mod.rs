@@ -6,8 +6,10 @@
 mod devices;
 mod differential;
 mod lab;
+mod offloads;
 mod plane;
 mod refusals;
 mod trains;
+mod transfer;
 mod wireguard_tools;
 mod world;
