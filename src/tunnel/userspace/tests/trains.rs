@@ -258,7 +258,8 @@ fn junk_inside_a_train_does_not_hurt_its_neighbours() {
     let (packets, header, superpacket) = superpacket(&world, 0, 1, 40);
     world.tun_offloaded(0, &header, &superpacket);
     let mut train: Vec<_> = world.nodes[0].out.datagrams.drain(..).map(|sent| sent.bytes).collect();
-    let hurt: [(usize, fn(&mut Vec<u8>)); 7] = [
+    type Hurt = (usize, fn(&mut Vec<u8>));
+    let hurt: [Hurt; 7] = [
         (0, |datagram| datagram.fill(0)),
         (5, |datagram| datagram[0] = 9),
         (15, |datagram| datagram[4] ^= 1),
