@@ -7,6 +7,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,6 +65,9 @@ fn traffic_passes(start: fn(&Machine) -> Device) {
         }
         // Full-sized packets, too.
         stranger.command("ping", &["-c5", "-i0.2", "-W1", "-s", "1392", "-M", "do", "10.1.1.1"]);
+        for (from, to, at) in [(&stranger, alice.machine(), "10.1.1.1"), (alice.machine(), &stranger, "fd01::99")] {
+            transfer(from, to, at.parse().expect("an address"));
+        }
         alice.wait_for("the stranger is shown as foreign, with its endpoint and bytes", SOON, |status| {
             let shown = status.peers.iter().find(|peer| peer.public_key.as_deref() == Some(stranger_key));
             shown.is_some_and(|peer| {
@@ -70,6 +75,27 @@ fn traffic_passes(start: fn(&Machine) -> Device) {
                 peer.foreign && endpoint && peer.rx_bytes > 5 * 1420 && peer.tx_bytes > 5 * 1420
             })
         });
+    }
+}
+
+/// Moves bytes over TCP to address `at` of `to`, and back. They arrive as they were.
+fn transfer(from: &Machine, to: &Machine, at: IpAddr) {
+    let listener = to.namespace().run(move || TcpListener::bind((at, 0))).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let near = from.namespace().run(move || TcpStream::connect_timeout(&address, SOON)).expect("a connection");
+    let (far, _) = listener.accept().expect("the connection");
+    // 4 MiB that repeat nowhere: every word is another.
+    let content: Vec<u8> = (0..1_u32 << 20).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    for (mut source, mut sink) in [(&near, &far), (&far, &near)] {
+        for end in [source, sink] {
+            end.set_read_timeout(Some(SOON)).and_then(|()| end.set_write_timeout(Some(SOON))).expect("timeouts");
+        }
+        let mut came = vec![0; content.len()];
+        std::thread::scope(|scope| {
+            scope.spawn(|| source.write_all(&content).expect("it is taken"));
+            sink.read_exact(&mut came).expect("it arrives");
+        });
+        assert!(came == content, "something else arrived in {}", to.name());
     }
 }
 

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::Endpoint;
 use super::outbox::Outbox;
+use super::packet::congestion;
 use super::retry::Retry;
 use crate::mesh::ids::WgPublicKey;
 
@@ -297,7 +298,7 @@ impl Peer {
             let Some(packet) = self.staged_control.pop_front().or_else(|| self.staged_data.pop_front()) else {
                 break;
             };
-            self.seal(&packet, 0, now, outbox);
+            self.seal(&packet, congestion(&packet), now, outbox);
         }
         // A keepalive of boringtun's own timers may wait inside it.
         while self.has_session() {

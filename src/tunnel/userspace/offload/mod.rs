@@ -19,7 +19,7 @@ mod checksum;
 pub mod coalesce;
 pub mod segment;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// `flags`: the checksum must be finished, from `checksum_start` to the packet's end.
 pub const NEEDS_CSUM: u8 = 1;

@@ -11,33 +11,33 @@ use super::{ACK, CWR, FIN, PSH, TCP, VnetHeader};
 
 /// What a packet is made of, the slow and obvious way.
 #[derive(Clone, Debug)]
-pub(super) struct Made {
-    pub(super) v4: bool,
-    pub(super) protocol: u8,
+pub(in crate::tunnel::userspace) struct Made {
+    pub(in crate::tunnel::userspace) v4: bool,
+    pub(in crate::tunnel::userspace) protocol: u8,
     /// Last byte of the source; the destination is the same for all.
-    pub(super) host: u8,
-    pub(super) port: u16,
+    pub(in crate::tunnel::userspace) host: u8,
+    pub(in crate::tunnel::userspace) port: u16,
     /// TOS or traffic class.
-    pub(super) tos: u8,
-    pub(super) label: u8,
-    pub(super) hops: u8,
-    pub(super) identification: u16,
+    pub(in crate::tunnel::userspace) tos: u8,
+    pub(in crate::tunnel::userspace) label: u8,
+    pub(in crate::tunnel::userspace) hops: u8,
+    pub(in crate::tunnel::userspace) identification: u16,
     /// Flags and offset.
-    pub(super) fragment: u16,
+    pub(in crate::tunnel::userspace) fragment: u16,
     /// Options of IPv4, or extension headers whose first is hop-by-hop options.
-    pub(super) ip_options: Vec<u8>,
-    pub(super) sequence: u32,
-    pub(super) acknowledged: u32,
-    pub(super) window: u16,
-    pub(super) flags: u8,
-    pub(super) options: Vec<u8>,
-    pub(super) payload: Vec<u8>,
+    pub(in crate::tunnel::userspace) ip_options: Vec<u8>,
+    pub(in crate::tunnel::userspace) sequence: u32,
+    pub(in crate::tunnel::userspace) acknowledged: u32,
+    pub(in crate::tunnel::userspace) window: u16,
+    pub(in crate::tunnel::userspace) flags: u8,
+    pub(in crate::tunnel::userspace) options: Vec<u8>,
+    pub(in crate::tunnel::userspace) payload: Vec<u8>,
 }
 
 pub(super) const DONT_FRAGMENT: u16 = 0x4000;
 
 impl Made {
-    pub(super) fn tcp(v4: bool) -> Self {
+    pub(in crate::tunnel::userspace) fn tcp(v4: bool) -> Self {
         Self {
             v4,
             protocol: TCP,
@@ -58,7 +58,7 @@ impl Made {
         }
     }
 
-    pub(super) fn udp(v4: bool) -> Self {
+    pub(in crate::tunnel::userspace) fn udp(v4: bool) -> Self {
         Self { protocol: UDP, ..Self::tcp(v4) }
     }
 
@@ -71,7 +71,7 @@ impl Made {
         self.ip_options.len() + if self.v4 { IPV4_HEADER } else { IPV6_HEADER }
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(in crate::tunnel::userspace) fn bytes(&self) -> Vec<u8> {
         let upper = self.upper();
         let length = self.transport() + upper.len();
         let mut packet = vec![0; self.transport()];
@@ -137,7 +137,7 @@ pub(super) fn extension(protocol: u8) -> Vec<u8> {
 }
 
 /// Packets behind each other with gaps, as they lie when they were opened where they were received.
-pub(super) fn arena(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Range<usize>>) {
+pub(in crate::tunnel::userspace) fn arena(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Range<usize>>) {
     let mut arena = vec![0xee; 3];
     let ranges = packets.iter().map(|packet| {
         arena.extend([0xee; 16]);
@@ -149,7 +149,7 @@ pub(super) fn arena(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<Range<usize>>) {
 }
 
 /// What the kernel gets of a write.
-pub(super) fn written(write: Write<'_>, arena: &[u8]) -> (VnetHeader, Vec<u8>) {
+pub(in crate::tunnel::userspace) fn written(write: Write<'_>, arena: &[u8]) -> (VnetHeader, Vec<u8>) {
     let mut scratch = [0xaa; SCRATCH];
     let length = write.header(arena, &mut scratch);
     let mut bytes = scratch[..length].to_vec();
@@ -159,7 +159,7 @@ pub(super) fn written(write: Write<'_>, arena: &[u8]) -> (VnetHeader, Vec<u8>) {
 }
 
 /// What the kernel makes of it when it has to split it again. What was taken is overwritten, as sealing in place does.
-pub(super) fn split(header: &VnetHeader, mut packet: Vec<u8>) -> Vec<Vec<u8>> {
+pub(in crate::tunnel::userspace) fn split(header: &VnetHeader, mut packet: Vec<u8>) -> Vec<Vec<u8>> {
     let mut segments = Segments::new(header, &mut packet).expect("well-formed");
     let mut packets = Vec::new();
     while let Some(range) = segments.next(&mut packet) {
@@ -181,21 +181,22 @@ fn meaning(packet: &[u8], zero: bool) -> Vec<u8> {
 
 /// One packet of a stream, relative to those before it in its flow.
 #[derive(Clone, Debug)]
-struct Event {
+pub(in crate::tunnel::userspace) struct Event {
     flow: usize,
     size: usize,
     twist: u8,
     fill: u8,
 }
 
-fn event() -> impl Strategy<Value = Event> {
-    let size = prop_oneof![8 => Just(300_usize), 1 => 1_usize..300, 1 => 301_usize..900];
+/// Mostly with `usual` bytes of payload, never with more than `most`.
+pub(in crate::tunnel::userspace) fn event(usual: usize, most: usize) -> impl Strategy<Value = Event> {
+    let size = prop_oneof![8 => Just(usual), 1 => 1..usual, 1 => usual + 1..=most];
     let twist = prop_oneof![4 => Just(0_u8), 1 => 1_u8..32];
     (0_usize..6, size, twist, any::<u8>()).prop_map(|(flow, size, twist, fill)| Event { flow, size, twist, fill })
 }
 
 /// Flows 0 to 2 are TCP, the others UDP; flow 1 and 4 are IPv6; flows 0 and 2, and 3 and 5, share their hosts.
-fn stream(events: &[Event]) -> Vec<Vec<u8>> {
+pub(in crate::tunnel::userspace) fn stream(events: &[Event]) -> Vec<Vec<u8>> {
     let mut flows = (0..6).map(|flow| Made {
         port: 1_000 + flow,
         sequence: u32::MAX - 1_000,
@@ -257,7 +258,7 @@ fn one(flow: &mut Made, event: &Event) -> Vec<u8> {
 }
 
 /// Ports, protocol and hosts of a packet: what must stay in order. The ports are `None` when they cannot be read.
-fn flow_of(packet: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+pub(in crate::tunnel::userspace) fn flow_of(packet: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
     let v4 = match packet.first()? >> 4 {
         4 => true,
         6 => false,
@@ -272,11 +273,9 @@ fn flow_of(packet: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
 }
 
 proptest! {
-
-
     #[test]
     fn splitting_gives_back_what_was_merged_and_no_flow_is_reordered(
-        events in proptest::collection::vec(event(), 0..120),
+        events in proptest::collection::vec(event(300, 900), 0..120),
         tcp: bool,
         udp: bool,
     ) {

@@ -303,3 +303,62 @@ impl ReceiveBatch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::userspace::data::now;
+
+    /// Ten datagrams of one run, and where they arrive.
+    fn waiting(sockets: &Sockets) -> (Outbox, UdpSocket) {
+        let receiver = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+        receiver.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        assert!(sockets.splits.load(Ordering::Relaxed));
+        let to = receiver.local_addr().expect("an address").into();
+        let mut outbox = Outbox::default();
+        (0..10).for_each(|number| outbox.push(to, 0, &[number; 500]));
+        assert_eq!(outbox.runs().len(), 1);
+        (outbox, receiver)
+    }
+
+    fn all_arrive(receiver: &UdpSocket) {
+        let mut came = [0; 600];
+        for number in 0..10 {
+            assert_eq!((receiver.recv(&mut came).expect("a datagram"), came[0]), (500, number));
+        }
+    }
+
+    #[test]
+    fn where_trains_cannot_be_split_no_datagram_is_lost_and_none_is_sent_in_a_train_again() {
+        let sockets = Sockets::bind(0, 0, true).expect("a free port");
+        let (mut outbox, receiver) = waiting(&sockets);
+        let mut batch = SendBatch::default();
+        let run = outbox.runs()[0];
+        assert!(batch.goes_singly(&sockets, &run, Cursor::default(), Errno::IO, now()));
+        assert!(!sockets.splits.load(Ordering::Relaxed));
+        assert!(
+            !batch.goes_singly(&sockets, &run, Cursor::default(), Errno::IO, now()),
+            "a second time it is an error"
+        );
+        batch.send(&sockets, &mut outbox, now(), &mut |error| panic!("{error}"));
+        all_arrive(&receiver);
+    }
+
+    #[test]
+    fn a_path_that_takes_no_trains_gets_single_datagrams_for_a_while_and_others_their_trains() {
+        let sockets = Sockets::bind(0, 0, true).expect("a free port");
+        let (mut outbox, receiver) = waiting(&sockets);
+        let mut batch = SendBatch::default();
+        let (run, start) = (outbox.runs()[0], now());
+        assert!(batch.goes_singly(&sockets, &run, Cursor::default(), Errno::MSGSIZE, start));
+        assert!(!batch.goes_singly(&sockets, &run, Cursor::default(), Errno::MSGSIZE, start), "it is a real error now");
+        assert!(sockets.splits.load(Ordering::Relaxed));
+        batch.send(&sockets, &mut outbox, start, &mut |error| panic!("{error}"));
+        all_arrive(&receiver);
+        assert_eq!(batch.singly.len(), 1);
+        let (mut outbox, receiver) = waiting(&sockets);
+        batch.send(&sockets, &mut outbox, start + SINGLY, &mut |error| panic!("{error}"));
+        all_arrive(&receiver);
+        assert!(batch.singly.is_empty(), "it is tried again");
+    }
+}

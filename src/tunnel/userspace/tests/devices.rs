@@ -5,17 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::lab::{
-    CONTROL, Host, Lab, Namespace, PATIENCE, PORT, Underlay, config, eventually, now, prefix, unique_name,
+    CONTROL, Host, Lab, Namespace, PATIENCE, PORT, Underlay, config, connect, eventually, now, prefix, unique_name,
 };
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::EndpointHint;
 use crate::tunnel::userspace::{UAPI_DIRECTORY, Userspace};
 use crate::tunnel::{Tunnel, TunnelError};
-
-fn connect(a: &mut Host, b: &mut Host, family: Underlay) {
-    a.set(vec![b.as_peer(family)], false);
-    b.set(vec![a.as_peer(family)], false);
-}
 
 #[test]
 fn two_devices_carry_both_families_over_ipv4() {

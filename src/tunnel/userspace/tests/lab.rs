@@ -179,7 +179,12 @@ impl Lab {
 
     /// A host with a device of its own.
     pub(super) fn host(&self, number: u8) -> Host {
-        Host::new(self.namespace(number), number)
+        self.host_with(number, true, Threads::Three)
+    }
+
+    /// With offloads or without, and so many threads.
+    pub(super) fn host_with(&self, number: u8, offload: bool, threads: Threads) -> Host {
+        Host::new(self.namespace(number), number, offload, threads)
     }
 }
 
@@ -234,9 +239,10 @@ pub(super) fn config(interface: &str, number: u8) -> (UserspaceConfig, Receiver<
 }
 
 impl Host {
-    fn new(namespace: Namespace, number: u8) -> Self {
+    fn new(namespace: Namespace, number: u8, offload: bool, threads: Threads) -> Self {
         let interface = unique_name("wg");
         let (config, control) = config(&interface, number);
+        let config = UserspaceConfig { offload, threads, ..config };
         let key = WgPublicKey(PublicKey::from(&StaticSecret::from(*config.private_key)).to_bytes());
         let tunnel = namespace.enter(|| Userspace::open(config)).expect("a device");
         let (v4, v6, link) = overlay(number);
@@ -282,6 +288,12 @@ impl Host {
     pub(super) fn wg(&self, arguments: &str) -> String {
         self.namespace.run(&format!("wg {arguments}"))
     }
+}
+
+/// Lets two hosts know each other.
+pub(super) fn connect(a: &mut Host, b: &mut Host, family: Underlay) {
+    a.set(vec![b.as_peer(family)], false);
+    b.set(vec![a.as_peer(family)], false);
 }
 
 pub(super) fn prefix(address: impl Into<IpAddr>) -> IpNet {

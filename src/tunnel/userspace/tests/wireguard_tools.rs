@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use boringtun::x25519::{PublicKey, StaticSecret};
 
 use super::lab::{Lab, Namespace, PORT, Underlay, eventually, overlay, prefix, random_key, unique_name};
+use super::transfer::{bursts_pass, transfer};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, EndpointHint};
 use crate::tunnel::Tunnel as _;
@@ -196,5 +197,9 @@ fn exchanges_traffic_with_wireguard_go(family: Underlay) {
     ours.namespace.must_ping(v6);
     namespace.must_ping(ours.v6);
     ours.namespace.run(&format!("ping -n -q -c 3 -i 0.01 -W 2 -M do -s 1392 {v4}"));
+    transfer(&ours.namespace, &namespace, v4);
+    transfer(&namespace, &ours.namespace, ours.v6);
+    bursts_pass(&ours.namespace, &namespace, v4);
+    bursts_pass(&namespace, &ours.namespace, ours.v6);
     assert!(ours.report(key).handshake_age.is_some());
 }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boringtun::x25519::{PublicKey, StaticSecret};
@@ -19,7 +20,7 @@ use super::super::outbox::Outbox;
 use super::super::packet::UDP;
 use super::super::packet::tests::ipv4;
 use super::super::plane::DataPlane;
-use super::super::table::{Drops, Own};
+use super::super::table::{Drops, Own, Table};
 use super::super::uapi::parse::{Request, parse};
 use super::super::{Endpoint, Ports, SPARE};
 use crate::mesh::ids::WgPublicKey;
@@ -47,6 +48,8 @@ pub(super) struct Out {
     /// How many packets were in each write to the TUN.
     pub(super) writes: Vec<usize>,
     pub(super) control: Vec<ControlDatagram>,
+    /// TOS and number of datagrams of each run that went to the network.
+    pub(super) runs: Vec<(u8, usize)>,
     handshakes: Vec<(Endpoint, Vec<u8>)>,
     attention: bool,
 }
@@ -58,6 +61,7 @@ impl Ports for Out {
 
     fn flush(&mut self) {
         for run in self.outbox.runs() {
+            self.runs.push((run.tos, run.count));
             let datagrams = self.outbox.datagrams(run);
             self.datagrams.extend(datagrams.map(|bytes| Sent {
                 to: run.to.remote,
@@ -172,6 +176,12 @@ impl World {
         world
     }
 
+    /// Whether the kernels of all nodes take merged packets.
+    pub(super) fn merging(mut self, merges: bool) -> Self {
+        self.nodes.iter_mut().for_each(|node| node.inbound.set_merging((merges, merges)));
+        self
+    }
+
     /// How any other node would describe `number`: its overlay address, its link address, its endpoint.
     pub(super) fn peer(&self, number: usize) -> DesiredPeer {
         let node = &self.nodes[number];
@@ -207,11 +217,21 @@ impl World {
 
     /// A packet, or many as one, comes out of the node's TUN.
     pub(super) fn tun_offloaded(&mut self, node: usize, offload: &VnetHeader, packet: &[u8]) {
+        let table = self.table(node);
+        self.tun_by(node, &table, offload, packet);
+    }
+
+    /// The table that stands.
+    pub(super) fn table(&self, node: usize) -> Arc<Table> {
+        self.nodes[node].plane.shared().table.load_full()
+    }
+
+    /// It comes while the node's data thread still holds that table.
+    pub(super) fn tun_by(&mut self, node: usize, table: &Table, offload: &VnetHeader, packet: &[u8]) {
         let mut buffer = packet.to_vec();
         buffer.resize(packet.len() + SPARE, 0xaa);
         let node = &mut self.nodes[node];
-        let table = node.plane.shared().table.load_full();
-        node.outbound.handle(&table, offload, (&mut buffer, packet.len()), self.now, &mut node.out);
+        node.outbound.handle(table, offload, (&mut buffer, packet.len()), self.now, &mut node.out);
         node.out.flush();
         node.settle(self.now);
     }
@@ -229,14 +249,45 @@ impl World {
 
     /// Datagrams of one length (the last may be shorter) come as one.
     pub(super) fn train(&mut self, node: usize, from: SocketAddr, tos: u8, datagrams: &[Vec<u8>]) {
-        let bytes = datagrams.concat();
-        let received = Received { from: from.into(), tos, segment: datagrams[0].len(), bytes: &bytes };
+        let table = self.table(node);
+        self.trains_by(node, &table, from, &[(tos, datagrams.to_vec())]);
+    }
+
+    /// Many trains, each with its TOS, come by one system call, while the node's data thread still holds that table.
+    pub(super) fn trains_by(&mut self, node: usize, table: &Table, from: SocketAddr, trains: &[(u8, Vec<Vec<u8>>)]) {
         let node = &mut self.nodes[node];
-        let table = node.plane.shared().table.load_full();
-        node.inbound.handle(&table, &received, self.now, &mut node.out);
+        for (tos, datagrams) in trains {
+            let bytes = datagrams.concat();
+            let received = Received { from: from.into(), tos: *tos, segment: datagrams[0].len(), bytes: &bytes };
+            node.inbound.handle(table, &received, self.now, &mut node.out);
+        }
         node.inbound.finish(&mut node.out);
         node.out.flush();
         node.settle(self.now);
+    }
+
+    /// What the node has sent, in the trains that a network of kernels hands over.
+    pub(super) fn take_trains(&mut self, node: usize) -> Vec<(SocketAddr, u8, Vec<Vec<u8>>)> {
+        let mut outbox = Outbox::default();
+        for Sent { to, tos, bytes } in self.nodes[node].out.datagrams.drain(..) {
+            outbox.push(to.into(), tos, &bytes);
+        }
+        let datagrams = |run| outbox.datagrams(run).map(<[u8]>::to_vec).collect();
+        outbox.runs().iter().map(|run| (run.to.remote, run.tos, datagrams(run))).collect()
+    }
+
+    /// Carries datagrams in trains until all is quiet.
+    pub(super) fn run_in_trains(&mut self) {
+        while let Some(from) = self.nodes.iter().position(|node| !node.out.datagrams.is_empty()) {
+            let source = self.nodes[from].at;
+            let sent = self.take_trains(from);
+            for addressee in 0..self.nodes.len() {
+                let (at, table) = (self.nodes[addressee].at, self.table(addressee));
+                let trains = sent.iter().filter(|(to, ..)| *to == at);
+                let trains: Vec<_> = trains.map(|(_, tos, datagrams)| (*tos, datagrams.clone())).collect();
+                self.trains_by(addressee, &table, source, &trains);
+            }
+        }
     }
 
     /// Carries datagrams until all is quiet; those that `lost` says are not.
