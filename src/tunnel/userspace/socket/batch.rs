@@ -3,17 +3,18 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
 use tracing::warn;
 
-use super::message::{Control, Name};
-use super::{Family, Sockets};
+use super::message::Control;
+use super::name::Name;
+use super::{Family, Sockets, is_writable};
 use crate::tunnel::userspace::Endpoint;
 use crate::tunnel::userspace::inbound::Received;
 use crate::tunnel::userspace::outbox::{Outbox, Run};
@@ -29,9 +30,6 @@ const FEWEST: usize = 4;
 
 /// Messages longer than this are trains, or as good as trains.
 const TRAIN: usize = 4096;
-
-/// How long it is waited for room in a socket before a datagram is dropped.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How often a message is tried for which the system has no memory.
 const ATTEMPTS: u32 = 5;
@@ -169,7 +167,10 @@ impl SendBatch {
             let data = if whole { left } else { &left[..left.len().min(run.segment)] };
             let train = (data.len() > run.segment).then_some(run.segment as u16);
             self.names[count].set(run.to.remote);
-            self.controls[count].set(run.to, run.tos, train);
+            self.controls[count].set(run.to, run.tos);
+            if let Some(segment) = train {
+                self.controls[count].add_segment(segment);
+            }
             // The kernel only reads what is to be sent.
             vectors[count] = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
             self.headers.set(count, &mut self.names[count], &mut vectors[count], &mut self.controls[count]);
@@ -213,12 +214,6 @@ impl SendBatch {
             _ => false,
         }
     }
-}
-
-/// Waits until the socket takes more; `false` when it does not for long.
-fn is_writable(socket: &UdpSocket) -> bool {
-    let mut set = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::OUT)];
-    poll(&mut set, Some(&PATIENCE)).is_ok_and(|ready| ready > 0)
 }
 
 fn last_errno() -> Errno {
