@@ -20,10 +20,9 @@ use super::inbound::Inbound;
 use super::offload::coalesce::{Coalescer, SCRATCH};
 use super::outbound::Outbound;
 use super::outbox::Outbox;
-use super::socket::batch::{ReceiveBatch, SendBatch};
-use super::socket::{Family, Sockets};
+use super::socket::{Family, ReceiveBatch, SendBatch, Sockets};
 use super::table::Shared;
-use super::tun_device::TunDevice;
+use super::tun_device::{GONE, TunDevice};
 use super::{ControlHandler, Endpoint, Ports, SPARE};
 use crate::tunnel::ControlDatagram;
 
@@ -209,7 +208,7 @@ impl FromTun {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
-                Err(Errno::BADFD) => return Err(format!("the interface {} was removed", wires.interface)),
+                Err(GONE) => return Err(format!("the interface {} was removed", wires.interface)),
                 Err(errno) => {
                     wires.complaints.once("cannot read from the TUN device", &errno.into());
                     break;
@@ -338,6 +337,7 @@ impl Duties {
 
 /// Niceness of a data thread. The kernel's module works in interrupts, before any program: packets that wait for a
 /// program to pause fill queues and are late.
+#[cfg(target_os = "linux")]
 const NICENESS: i32 = -10;
 
 /// How long a data thread looks out for an answer before it sleeps.

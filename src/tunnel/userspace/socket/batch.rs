@@ -3,17 +3,18 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
 use tracing::warn;
 
-use super::message::{Control, Name};
-use super::{Family, Sockets};
+use super::message::Control;
+use super::name::Name;
+use super::{Family, Sockets, is_writable};
 use crate::tunnel::userspace::Endpoint;
 use crate::tunnel::userspace::inbound::Received;
 use crate::tunnel::userspace::outbox::{Outbox, Run};
@@ -29,9 +30,6 @@ const FEWEST: usize = 4;
 
 /// Messages longer than this are trains, or as good as trains.
 const TRAIN: usize = 4096;
-
-/// How long it is waited for room in a socket before a datagram is dropped.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How often a message is tried for which the system has no memory.
 const ATTEMPTS: u32 = 5;
@@ -177,7 +175,10 @@ impl SendBatch {
             let train = (data.len() > run.segment).then_some(run.segment as u16);
             let parts = &mut self.messages.parts[count];
             parts.name.set(run.to.remote);
-            parts.control.set(run.to, run.tos, train);
+            parts.control.set(run.to, run.tos);
+            if let Some(segment) = train {
+                parts.control.add_segment(segment);
+            }
             // The kernel only reads what is to be sent.
             self.messages.set(count, data.as_ptr().cast_mut(), data.len());
             cursor = if data.len() == left.len() {
@@ -221,12 +222,6 @@ impl SendBatch {
             _ => false,
         }
     }
-}
-
-/// Waits until the socket takes more; `false` when it does not for long.
-fn is_writable(socket: &UdpSocket) -> bool {
-    let mut set = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::OUT)];
-    poll(&mut set, Some(&PATIENCE)).is_ok_and(|ready| ready > 0)
 }
 
 fn last_errno() -> Errno {

@@ -1,77 +1,36 @@
-//! What goes beside a datagram, as the kernel writes and reads it: socket addresses (`sockaddr_in`, `sockaddr_in6`) and
-//! control messages (`cmsghdr`).
+//! What goes beside a datagram, as the kernel writes and reads it: control messages (`cmsghdr`).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use nix::libc;
 
 use super::super::Endpoint;
 
-/// Length of a `sockaddr_in6`, the longer one.
-const NAME: usize = 28;
-const V4_NAME: usize = 16;
-
-/// A socket address as the kernel has it.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-pub(super) struct Name {
-    bytes: [u8; 32],
-    length: u32,
-}
-
-impl Name {
-    pub(super) const EMPTY: Self = Self { bytes: [0; 32], length: NAME as u32 };
-
-    pub(super) fn set(&mut self, address: SocketAddr) {
-        self.bytes = [0; 32];
-        self.bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
-        match address {
-            SocketAddr::V4(v4) => {
-                self.bytes[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
-                self.bytes[4..8].copy_from_slice(&v4.ip().octets());
-                self.length = V4_NAME as u32;
-            }
-            SocketAddr::V6(v6) => {
-                self.bytes[..2].copy_from_slice(&(libc::AF_INET6 as u16).to_ne_bytes());
-                self.bytes[4..8].copy_from_slice(&v6.flowinfo().to_be_bytes());
-                self.bytes[8..24].copy_from_slice(&v6.ip().octets());
-                self.bytes[24..28].copy_from_slice(&v6.scope_id().to_ne_bytes());
-                self.length = NAME as u32;
-            }
-        }
-    }
-
-    /// Makes room for the address that the kernel writes.
-    pub(super) fn expect(&mut self) {
-        self.length = NAME as u32;
-    }
-
-    pub(super) fn get(&self) -> Option<SocketAddr> {
-        let bytes = &self.bytes;
-        let family = i32::from(u16::from_ne_bytes([bytes[0], bytes[1]]));
-        let port = u16::from_be_bytes([bytes[2], bytes[3]]);
-        match family {
-            libc::AF_INET => Some((Ipv4Addr::from(*bytes[4..].first_chunk::<4>()?), port).into()),
-            libc::AF_INET6 => {
-                let address = Ipv6Addr::from(*bytes[8..].first_chunk::<16>()?);
-                let scope = u32::from_ne_bytes(*bytes[24..].first_chunk()?);
-                Some(SocketAddrV6::new(address, port, 0, scope).into())
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn pointer(&mut self) -> (*mut libc::c_void, libc::socklen_t) {
-        (self.bytes.as_mut_ptr().cast(), self.length)
-    }
-}
-
 /// Control messages of one datagram: a few of them, and never longer than this.
 const ROOM: usize = 128;
-/// Where the data of a control message begins, and to what the next one is aligned: the ABI of every 32 and 64 bit
-/// system.
-const WORD: usize = size_of::<usize>();
+/// A control message's length, which comes first in it and is what all of it is aligned to.
+#[cfg(target_os = "linux")]
+type Length = usize;
+#[cfg(not(target_os = "linux"))]
+type Length = u32;
+const WORD: usize = size_of::<Length>();
+/// Where the data of a control message begins.
 const HEADER: usize = (WORD + 8).next_multiple_of(WORD);
+
+#[expect(unsafe_code, reason = "arithmetic that the C library calls unsafe")]
+// SAFETY: no memory is touched.
+const _: () = assert!(unsafe { libc::CMSG_LEN(0) as usize == HEADER && libc::CMSG_SPACE(1) as usize == HEADER + WORD });
+
+/// By what the kernel tells the TOS that a datagram came with, and where it tells the own address that it came to.
+#[cfg(target_os = "linux")]
+const TOS_TOLD: i32 = libc::IP_TOS;
+#[cfg(target_os = "linux")]
+const LOCAL_TOLD: Range<usize> = 4..8;
+#[cfg(not(target_os = "linux"))]
+const TOS_TOLD: i32 = libc::IP_RECVTOS;
+#[cfg(not(target_os = "linux"))]
+const LOCAL_TOLD: Range<usize> = 8..12;
 
 /// The control messages of a datagram.
 #[derive(Clone, Copy)]
@@ -87,15 +46,15 @@ pub(super) struct Beside {
     pub(super) local: Option<IpAddr>,
     pub(super) tos: u8,
     /// Length of each datagram in a train.
+    #[cfg(target_os = "linux")]
     pub(super) segment: Option<usize>,
 }
 
 impl Control {
     pub(super) const EMPTY: Self = Self { bytes: [0; ROOM], length: ROOM };
 
-    /// What is said to the kernel of datagrams to `to`: a traffic class, the own address, and the length of each in a
-    /// train.
-    pub(super) fn set(&mut self, to: Endpoint, tos: u8, segment: Option<u16>) {
+    /// What is said to the kernel of datagrams to `to`: a traffic class and the own address.
+    pub(super) fn set(&mut self, to: Endpoint, tos: u8) {
         self.length = 0;
         if tos != 0 {
             let (level, kind) = match to.remote {
@@ -120,16 +79,19 @@ impl Control {
             }
             _ => {}
         }
-        if let Some(segment) = segment {
-            self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
-        }
+    }
+
+    /// Says besides the length of each datagram in a train.
+    #[cfg(target_os = "linux")]
+    pub(super) fn add_segment(&mut self, segment: u16) {
+        self.push(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
     }
 
     fn push(&mut self, level: i32, kind: i32, data: &[u8]) {
         let at = self.length;
         let end = at + (HEADER + data.len()).next_multiple_of(WORD);
         self.bytes[at..end].fill(0);
-        self.bytes[at..at + WORD].copy_from_slice(&(HEADER + data.len()).to_ne_bytes());
+        self.bytes[at..at + WORD].copy_from_slice(&((HEADER + data.len()) as Length).to_ne_bytes());
         self.bytes[at + WORD..at + WORD + 4].copy_from_slice(&level.to_ne_bytes());
         self.bytes[at + WORD + 4..at + WORD + 8].copy_from_slice(&kind.to_ne_bytes());
         self.bytes[at + HEADER..at + HEADER + data.len()].copy_from_slice(data);
@@ -147,19 +109,21 @@ impl Control {
         let mut rest = &self.bytes[..length.min(ROOM)];
         while let Some(header) = rest.get(..HEADER) {
             let word = |at: usize| header[at..].first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-            let whole = header.first_chunk::<WORD>().map_or(0, |bytes| usize::from_ne_bytes(*bytes));
+            #[allow(clippy::unnecessary_cast, reason = "the length has another type on other systems")]
+            let whole = header.first_chunk::<WORD>().map_or(0, |bytes| Length::from_ne_bytes(*bytes) as usize);
             let Some(data) = rest.get(HEADER..whole) else { break };
             match (word(WORD), word(WORD + 4)) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    beside.local = data.get(4..8).and_then(|data| data.first_chunk::<4>()).map(|a| (*a).into());
+                    beside.local = data.get(LOCAL_TOLD).and_then(|data| data.first_chunk::<4>()).map(|a| (*a).into());
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     beside.local = data.first_chunk::<16>().map(|address| (*address).into());
                 }
-                (libc::IPPROTO_IP, libc::IP_TOS) => beside.tos = data.first().copied().unwrap_or(0),
+                (libc::IPPROTO_IP, TOS_TOLD) => beside.tos = data.first().copied().unwrap_or(0),
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
                     beside.tos = data.first_chunk().map_or(0, |class| i32::from_ne_bytes(*class) as u8);
                 }
+                #[cfg(target_os = "linux")]
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     beside.segment = data.first_chunk().map(|length| i32::from_ne_bytes(*length).max(0) as usize);
                 }
@@ -170,6 +134,19 @@ impl Control {
         beside
     }
 
+    /// What [`Self::set`] wrote.
+    #[cfg(any(test, not(target_os = "linux")))]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The room, for the kernel to write into.
+    #[cfg(any(test, not(target_os = "linux")))]
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    #[cfg(target_os = "linux")]
     pub(super) fn pointer(&mut self) -> (*mut libc::c_void, usize) {
         (self.bytes.as_mut_ptr().cast(), self.length)
     }
@@ -181,16 +158,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn addresses_are_read_back_as_they_were_written() {
-        for text in ["192.0.2.7:51820", "[2001:db8::7]:1", "[fe80::1%7]:65535"] {
-            let address: SocketAddr = text.parse().expect("an address");
-            let mut name = Name::EMPTY;
-            name.set(address);
-            assert_eq!(name.get(), Some(address));
-        }
-    }
-
+    // Other systems tell it by other messages than they are told it by.
+    #[cfg(target_os = "linux")]
     #[test]
     fn what_goes_beside_a_datagram_is_read_back() {
         for (remote, local) in [("192.0.2.7:51820", "192.0.2.1"), ("[2001:db8::7]:1", "2001:db8::1")] {
@@ -198,7 +167,8 @@ mod tests {
             let mut to = Endpoint::from(remote.parse::<SocketAddr>().expect("an address"));
             to.local = Some(local);
             let mut control = Control::EMPTY;
-            control.set(to, 3, Some(1452));
+            control.set(to, 3);
+            control.add_segment(1452);
             let (tos, local) = (3, Some(local));
             // The kernel says the length of a train's datagrams by another message than it is told by.
             assert_eq!(control.get(control.length), Beside { local, tos, segment: None });

@@ -1,23 +1,32 @@
 //! The UDP sockets: one of each family on the same port. A host without IPv6 (or without IPv4) gets by with one.
 //!
 //! * [`batch`] (Linux): many datagrams a system call, and trains of them as one where the kernel splits and joins them;
-//! * [`message`]: what goes beside a datagram: the other's address, the own one, congestion, lengths in a train.
+//! * [`single`] (other systems): a datagram a system call;
+//! * [`message`]: what goes beside a datagram: the own address, congestion, lengths in a train;
+//! * [`name`]: the other's address.
 
 #[cfg(target_os = "linux")]
-pub(super) mod batch;
-#[cfg(target_os = "linux")]
+mod batch;
 mod message;
+#[cfg(target_os = "linux")]
+mod name;
+#[cfg(any(test, not(target_os = "linux")))]
+mod single;
+
+#[cfg(target_os = "linux")]
+pub(super) use self::batch::{ReceiveBatch, SendBatch};
+#[cfg(not(target_os = "linux"))]
+pub(super) use self::single::{ReceiveBatch, SendBatch};
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
-use rustix::net::sockopt::{
-    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ip_recvtos, set_ipv6_mtu_discover,
-    set_ipv6_recvtclass, set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force,
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{set_ip_recvtos, set_ipv6_recvtclass};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::tunnel::TunnelError;
@@ -25,6 +34,9 @@ use crate::tunnel::TunnelError;
 /// Buffers of each socket in bytes. The kernel's default drops bursts; a flow over a short path never fills this, for the
 /// windows of TCP are smaller unless somebody raised them.
 const BUFFER: usize = 7 << 20;
+
+/// How long it is waited for room in a socket before a datagram is dropped.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How often a free port of both families is looked for when the system chooses it.
 const ATTEMPTS: usize = 16;
@@ -47,6 +59,7 @@ pub(super) struct Sockets {
     port: u16,
     fwmark: AtomicU32,
     /// The kernel splits trains of datagrams on their way out. Ends with the first sign that it cannot.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no other system can"))]
     splits: AtomicBool,
 }
 
@@ -133,35 +146,72 @@ fn tolerate(bound: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
 
 fn bind(address: SocketAddr, fwmark: u32, offload: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    // As the kernel's module: outer datagrams may be fragmented, for a path that is narrower than the MTU assumes would
-    // otherwise swallow them. Telling the own address is a help for hosts with several, so its failure is no error.
+    // Telling the own address is a help for hosts with several, so its failure is no error.
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
-        let _ = set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::DONT);
         let _ = setsockopt(&socket, Ipv6RecvPacketInfo, &true);
         let _ = set_ipv6_recvtclass(&socket, true);
     } else {
-        let _ = set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT);
         let _ = setsockopt(&socket, Ipv4PacketInfo, &true);
         let _ = set_ip_recvtos(&socket, true);
     }
-    #[cfg(target_os = "linux")]
-    if offload {
-        // Kernels before 5.0 cannot: datagrams then come one by one.
-        let _ = setsockopt(&socket, nix::sys::socket::sockopt::UdpGroSegment, &true);
-    }
-    if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
-        socket.set_recv_buffer_size(BUFFER)?;
-    }
-    if set_socket_send_buffer_size_force(&socket, BUFFER).is_err() {
-        socket.set_send_buffer_size(BUFFER)?;
-    }
+    prepare(&socket, offload)?;
     if fwmark != 0 {
         set_mark(socket2::SockRef::from(&socket), fwmark)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// Fragmenting, trains and buffers.
+#[cfg(target_os = "linux")]
+fn prepare(socket: &Socket, offload: bool) -> io::Result<()> {
+    use rustix::net::sockopt as options;
+    // As the kernel's module: outer datagrams may be fragmented, for a path that is narrower than the MTU assumes would
+    // otherwise swallow them. One of the two is the other family's.
+    let _ = options::set_ip_mtu_discover(socket, options::Ipv4PathMtuDiscovery::DONT);
+    let _ = options::set_ipv6_mtu_discover(socket, options::Ipv6PathMtuDiscovery::DONT);
+    if offload {
+        // Kernels before 5.0 cannot: datagrams then come one by one.
+        let _ = setsockopt(socket, nix::sys::socket::sockopt::UdpGroSegment, &true);
+    }
+    if options::set_socket_recv_buffer_size_force(socket, BUFFER).is_err() {
+        socket.set_recv_buffer_size(BUFFER)?;
+    }
+    if options::set_socket_send_buffer_size_force(socket, BUFFER).is_err() {
+        socket.set_send_buffer_size(BUFFER)?;
+    }
+    Ok(())
+}
+
+/// Buffers. These systems fragment what they are not told to leave whole, and know no trains.
+#[cfg(not(target_os = "linux"))]
+fn prepare(socket: &Socket, _: bool) -> io::Result<()> {
+    /// Datagrams do not wait in this buffer: it only says how long one may be, with what goes beside it.
+    const SEND_BUFFER: usize = 128 << 10;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    set_largest(BUFFER, |size| socket.set_recv_buffer_size(size))
+}
+
+/// Sets a buffer of `most` bytes, or the largest that the system allows: unlike Linux, others refuse what is more.
+#[cfg(any(test, not(target_os = "linux")))]
+pub(super) fn set_largest<E>(most: usize, set: impl Fn(usize) -> Result<(), E>) -> Result<(), E> {
+    /// The system's own is as good as less than this.
+    const LEAST: usize = 256 << 10;
+    let mut size = most;
+    loop {
+        match set(size) {
+            Err(_) if size / 2 >= LEAST => size /= 2,
+            done => return done,
+        }
+    }
+}
+
+/// Waits until the socket takes more; `false` when it does not for long.
+fn is_writable(socket: &UdpSocket) -> bool {
+    let mut set = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::OUT)];
+    poll(&mut set, Some(&PATIENCE)).is_ok_and(|ready| ready > 0)
 }
 
 #[cfg(target_os = "linux")]
@@ -176,7 +226,25 @@ fn set_mark(_: socket2::SockRef<'_>, fwmark: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    #[test]
+    fn the_largest_buffer_is_taken_that_the_system_allows() {
+        let asked = RefCell::new(Vec::new());
+        let allowed = |limit: usize| {
+            asked.borrow_mut().clear();
+            let set = |size: usize| {
+                asked.borrow_mut().push(size >> 10);
+                if size <= limit { Ok(()) } else { Err(size) }
+            };
+            (set_largest(4 << 20, set), asked.borrow().clone())
+        };
+        assert_eq!(allowed(usize::MAX), (Ok(()), vec![4096]));
+        assert_eq!(allowed(1 << 20), (Ok(()), vec![4096, 2048, 1024]));
+        assert_eq!(allowed(0), (Err(256 << 10), vec![4096, 2048, 1024, 512, 256]));
+    }
 
     #[test]
     fn both_families_get_one_port_and_a_taken_one_is_named() {

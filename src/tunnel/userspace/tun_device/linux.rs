@@ -1,32 +1,25 @@
-//! The TUN device: where the kernel's packets come out and ours go in, many of a flow as one where the kernel can.
+//! The TUN device of Linux: packets come and go singly, or many of a flow as one where the kernel can.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 use rustix::io::Errno;
 
-use super::offload::VnetHeader;
+use super::{FRONT, Offload, create, refused};
 use crate::tunnel::TunnelError;
+use crate::tunnel::userspace::offload::VnetHeader;
 
-/// Where a packet begins in the buffer that it is read into.
-pub(super) const FRONT: usize = VnetHeader::LENGTH;
+/// What reading says when the interface was removed.
+pub(in crate::tunnel::userspace) const GONE: Errno = Errno::BADFD;
 
 /// An open TUN device. The interface goes when it is dropped.
-pub(super) struct TunDevice {
+pub(in crate::tunnel::userspace) struct TunDevice {
     descriptor: OwnedFd,
-    offload: Offload,
-}
-
-/// What the kernel leaves to us, and we to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offload {
-    /// A header of [`VnetHeader`] goes before each packet.
+    /// A [`VnetHeader`] goes before each packet.
     header: bool,
-    /// Superpackets of TCP, of UDP.
-    pub(super) tcp: bool,
-    pub(super) udp: bool,
+    offload: Offload,
 }
 
 impl TunDevice {
@@ -35,7 +28,7 @@ impl TunDevice {
     ///
     /// # Errors
     /// When the name is taken or invalid, or the system has no TUN or does not allow it. Nothing is left behind.
-    pub(super) fn open(interface: &str, mtu: u16, offload: bool) -> Result<Self, TunnelError> {
+    pub(in crate::tunnel::userspace) fn open(interface: &str, mtu: u16, offload: bool) -> Result<Self, TunnelError> {
         let refused = |source| refused(interface, mtu, source);
         if !is_interface_name(interface) {
             let reason = "1 to 15 letters, digits and _ - . are allowed";
@@ -47,32 +40,23 @@ impl TunDevice {
         }
         let mut configuration = tun::Configuration::default();
         configuration.tun_name(interface).mtu(mtu);
-        #[cfg(target_os = "linux")]
         configuration.platform_config(|platform| {
             platform.vnet_hdr(offload);
         });
-        let device = tun::create(&configuration).map_err(|error| match error {
-            tun::Error::Io(source) => refused(source),
-            other => refused(io::Error::other(other.to_string())),
-        })?;
-        #[expect(unsafe_code, reason = "crate tun gives its descriptor away only as a raw number")]
-        // SAFETY: into_raw_fd hands over a descriptor that is open and that nobody else owns.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(device.into_raw_fd()) };
-        rustix::io::ioctl_fionbio(&descriptor, true).map_err(|errno| refused(errno.into()))?;
-        let offload =
-            if offload { agree(&descriptor).map_err(|errno| refused(errno.into()))? } else { Offload::default() };
-        Ok(Self { descriptor, offload })
+        let descriptor = create(&configuration).map_err(refused)?;
+        let agreed = if offload { agree(&descriptor) } else { Offload::default() };
+        Ok(Self { descriptor, header: offload, offload: agreed })
     }
 
     /// What was agreed with the kernel.
-    pub(super) fn offload(&self) -> Offload {
+    pub(in crate::tunnel::userspace) fn offload(&self) -> Offload {
         self.offload
     }
 
-    /// Reads a packet, or many as one, into `buffer` behind [`FRONT`] bytes; `WOULDBLOCK` when there is none, `BADFD`
+    /// Reads a packet, or many as one, into `buffer` behind [`FRONT`] bytes; `WOULDBLOCK` when there is none, [`GONE`]
     /// when the interface was removed.
-    pub(super) fn read(&self, buffer: &mut [u8]) -> Result<(VnetHeader, Range<usize>), Errno> {
-        if !self.offload.header {
+    pub(in crate::tunnel::userspace) fn read(&self, buffer: &mut [u8]) -> Result<(VnetHeader, Range<usize>), Errno> {
+        if !self.header {
             let length = rustix::io::read(&self.descriptor, &mut buffer[FRONT..])?;
             return Ok((VnetHeader::default(), FRONT..FRONT + length));
         }
@@ -84,8 +68,8 @@ impl TunDevice {
     }
 
     /// Hands one packet to the kernel; `IO` while the interface is down.
-    pub(super) fn write(&self, packet: &[u8]) -> Result<usize, Errno> {
-        if self.offload.header {
+    pub(in crate::tunnel::userspace) fn write(&self, packet: &[u8]) -> Result<usize, Errno> {
+        if self.header {
             // Told how much belongs together, the kernel copies the packet into one piece, and need not gather it later.
             let header = VnetHeader { header_length: packet.len() as u16, ..VnetHeader::default() };
             rustix::io::writev(&self.descriptor, &[IoSlice::new(&header.bytes()), IoSlice::new(packet)])
@@ -96,14 +80,13 @@ impl TunDevice {
 
     /// Hands a superpacket to the kernel: its headers, then its payloads. `INVAL` from kernels that refuse what others
     /// take.
-    pub(super) fn write_merged(&self, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    pub(in crate::tunnel::userspace) fn write_merged(&self, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
         rustix::io::writev(&self.descriptor, parts)
     }
 }
 
 /// Tells the kernel which superpackets we take; what it does not know of is left away.
-#[cfg(target_os = "linux")]
-fn agree(descriptor: &OwnedFd) -> Result<Offload, Errno> {
+fn agree(descriptor: &OwnedFd) -> Offload {
     // linux/if_tun.h. UDP (USO) since 6.2; the kernel then also takes such superpackets from us.
     const CHECKSUM: usize = 0x01;
     const TCP: usize = 0x02 | 0x04;
@@ -117,15 +100,10 @@ fn agree(descriptor: &OwnedFd) -> Result<Offload, Errno> {
         }
     };
     if set(CHECKSUM | TCP | UDP).is_ok() {
-        return Ok(Offload { header: true, tcp: true, udp: true });
+        return Offload { tcp: true, udp: true };
     }
     let tcp = set(CHECKSUM | TCP).is_ok();
-    Ok(Offload { header: true, tcp, udp: false })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn agree(_: &OwnedFd) -> Result<Offload, Errno> {
-    Ok(Offload::default())
+    Offload { tcp, udp: false }
 }
 
 impl AsFd for TunDevice {
@@ -145,24 +123,4 @@ fn exists(interface: &str) -> io::Result<bool> {
         Err(Errno::NODEV) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
-}
-
-fn refused(interface: &str, mtu: u16, source: io::Error) -> TunnelError {
-    let errno = source.raw_os_error().map(Errno::from_raw_os_error);
-    let (what, remedy) = match errno {
-        Some(Errno::EXIST | Errno::BUSY) => (
-            format!("cannot make the interface {interface}"),
-            "an interface of that name exists: choose another name, or remove that one",
-        ),
-        Some(Errno::PERM | Errno::ACCESS) => {
-            (format!("cannot make the interface {interface}"), "run as root, or grant CAP_NET_ADMIN")
-        }
-        Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => (
-            "cannot open /dev/net/tun".to_owned(),
-            "load the kernel's module with `modprobe tun`; a container must be given the device",
-        ),
-        Some(Errno::INVAL) => (format!("cannot make the interface {interface} with an MTU of {mtu} bytes"), ""),
-        _ => (format!("cannot make the interface {interface}"), ""),
-    };
-    TunnelError::System { what, source, remedy: remedy.to_owned() }
 }
