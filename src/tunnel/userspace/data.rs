@@ -202,7 +202,7 @@ impl FromTun {
             match wires.tun.read(&mut self.buffer[..LONGEST_READ]) {
                 Ok((offload, packet)) => {
                     let length = packet.len();
-                    exit.moved += length;
+                    exit.moved = exit.moved.saturating_add(length);
                     large += usize::from(length > LONGEST_READ / 4);
                     self.outbound.handle(&table, &offload, (&mut self.buffer[packet.start..], length), exit.now, exit);
                 }
@@ -254,7 +254,7 @@ impl FromNetwork {
             Err(errno) => return wires.complaints.once("cannot receive", &errno.into()),
         }
         for message in self.batch.messages() {
-            exit.moved += message.bytes.len();
+            exit.moved = exit.moved.saturating_add(message.bytes.len());
             self.inbound.handle(&table, &message, exit.now, exit);
         }
         self.inbound.finish(exit);

@@ -34,6 +34,9 @@ const ARENA: usize = 128 << 10;
 /// Longest train of datagrams that the kernel hands over as one.
 const TRAIN: usize = 65_536;
 
+/// The two bits of a TOS or traffic class that tell of congestion.
+const CONGESTION: u8 = 3;
+
 /// One message from a socket: a datagram, or a train of datagrams of one sender and one length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received<'a> {
@@ -165,8 +168,8 @@ impl Inbound {
         now: Instant,
         ports: &mut impl Ports,
     ) {
-        let drops = Arc::clone(&self.shared);
-        let drops = &drops.drops;
+        let shared = Arc::clone(&self.shared);
+        let drops = &shared.drops;
         let mut known: Option<(IpAddr, IpAddr, Way)> = None;
         let (mut delivered, mut passing_to) = (0, None);
         let opened = std::mem::take(&mut self.opened);
@@ -178,7 +181,7 @@ impl Inbound {
             };
             let range = range.start..range.start + header.length;
             let packet = &mut packet[..header.length];
-            if !mark(packet, congestion_of(tos)) {
+            if !mark(packet, tos & CONGESTION) {
                 drops.congestion.add(1);
                 continue;
             }
@@ -341,9 +344,4 @@ fn is_source_of(table: &Table, slot: PeerSlot, source: IpAddr, now: Option<Insta
 
 fn is_control(table: &Table, packet: &[u8], header: &Header) -> bool {
     header.destination == IpAddr::V6(table.own.link) && udp6_port(packet, header) == Some(table.own.control_port)
-}
-
-/// The two bits of congestion in a TOS or traffic class.
-fn congestion_of(tos: u8) -> u8 {
-    tos & 3
 }

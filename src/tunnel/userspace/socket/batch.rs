@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::message::Control;
 use super::name::Name;
@@ -98,11 +98,13 @@ pub(in crate::tunnel::userspace) struct SendBatch {
     cursors: Vec<Cursor>,
     /// Addresses that no train reaches, until when.
     singly: Vec<(SocketAddr, Instant)>,
+    /// That there are such addresses was said.
+    told: bool,
 }
 
 impl Default for SendBatch {
     fn default() -> Self {
-        Self { messages: Messages::new(MOST), cursors: vec![Cursor::default(); MOST], singly: Vec::new() }
+        Self { messages: Messages::new(MOST), cursors: vec![Cursor::default(); MOST], singly: Vec::new(), told: false }
     }
 }
 
@@ -119,6 +121,8 @@ impl SendBatch {
     ) {
         let mut cursor = Cursor::default();
         let mut attempt = 0;
+        // A socket that took nothing for so long is not waited for again: what else this thread does goes on.
+        let mut patient = true;
         while let Some(run) = outbox.runs().get(cursor.run) {
             let family = if run.to.remote.is_ipv4() { Family::V4 } else { Family::V6 };
             let Some(socket) = sockets.of(family) else {
@@ -129,7 +133,10 @@ impl SendBatch {
             match self.send_from(socket, sockets.splits.load(Ordering::Relaxed), outbox, cursor, now) {
                 Ok(sent) => (cursor, attempt) = (self.cursors[sent - 1], 0),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) if attempt < ATTEMPTS && is_writable(socket) => attempt += 1,
+                Err(Errno::AGAIN) if patient && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    patient = is_writable(socket);
+                }
                 Err(Errno::NOBUFS | Errno::NOMEM) if attempt < ATTEMPTS => {
                     attempt += 1;
                     let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: 1_000_000 }));
@@ -143,7 +150,7 @@ impl SendBatch {
                             complain(error);
                         }
                     }
-                    cursor = Cursor { run: cursor.run + 1, byte: 0 };
+                    (cursor, attempt) = (Cursor { run: cursor.run + 1, byte: 0 }, 0);
                 }
                 Err(errno) => {
                     complain(errno.into());
@@ -213,6 +220,10 @@ impl SendBatch {
             }
             // A path narrower than the datagrams: the kernel fragments single ones only.
             Errno::INVAL | Errno::MSGSIZE if was_train => {
+                if !std::mem::replace(&mut self.told, true) {
+                    let to = run.to.remote;
+                    info!("no trains of datagrams pass to {to}, they go singly for a minute ({errno}; said once)");
+                }
                 if self.singly.len() == MOST_SINGLE {
                     self.singly.remove(0);
                 }
