@@ -1,7 +1,7 @@
-//! The embedded tunnel speaks to other people's tools and peers: `wg show`, `wg set`, wireguard-go, boringtun.
+//! The embedded tunnel speaks to other people's tools and peers: `wg show`, `wg set`, wireguard-go, boringtun, gotatun.
 //!
 //! ```text
-//!   alice: wgnet, 192.0.2.1, 2001:db8::1 ---- lan ---- stranger: wireguard-go or boringtun, 192.0.2.9, 2001:db8::9
+//!   alice: wgnet, 192.0.2.1, 2001:db8::1 ---- lan ---- stranger: one of them, 192.0.2.9, 2001:db8::9
 //!          10.1.1.1, fd01::1                                     10.1.1.99, fd01::99
 //! ```
 
@@ -33,11 +33,22 @@ fn wireguard_go(machine: &Machine) -> Device {
 }
 
 fn boringtun(machine: &Machine) -> Device {
-    let workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let beside = || workspace().join("target/peers/boringtun-cli-0.7.1/bin/boringtun-cli");
-    let path = std::env::var_os("BORINGTUN_CLI").map_or_else(beside, PathBuf::from);
-    assert!(path.is_file(), "{} is missing: netns-tests/run installs it", path.display());
+    let path = installed("BORINGTUN_CLI", "boringtun-cli-0.7.1/bin/boringtun-cli");
     Device::start(machine, "wg9", &path, &["--disable-drop-privileges"])
+}
+
+#[cfg(feature = "long")]
+fn gotatun(machine: &Machine) -> Device {
+    let path = installed("GOTATUN_CLI", "gotatun-cli-0.10.2/bin/gotatun");
+    Device::start(machine, "wg9", &path, &["--disable-drop-privileges"])
+}
+
+/// The program that `variable` names, or that lies where `netns-tests/run` and the benchmark install it.
+fn installed(variable: &str, path: &str) -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers").join(path);
+    let path = std::env::var_os(variable).map_or_else(beside, PathBuf::from);
+    assert!(path.is_file(), "{} is missing: netns-tests/run installs it", path.display());
+    path
 }
 
 /// IPv4 and IPv6 inside, over each of IPv4 and IPv6 outside, begun by either side.
@@ -107,6 +118,13 @@ fn wireguard_go_exchanges_traffic_with_the_embedded_tunnel() {
 #[test]
 fn boringtun_exchanges_traffic_with_the_embedded_tunnel() {
     traffic_passes(boringtun);
+}
+
+/// With `--long`, for it takes minutes to build.
+#[cfg(feature = "long")]
+#[test]
+fn gotatun_exchanges_traffic_with_the_embedded_tunnel() {
+    traffic_passes(gotatun);
 }
 
 #[test]

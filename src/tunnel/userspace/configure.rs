@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Endpoint;
 use super::load::LIMITER_COUNT;
+use super::mac::FirstMac;
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::peers::PeerSlot;
@@ -240,6 +241,7 @@ impl DataPlane {
             return;
         }
         self.limiter = Arc::new(RateLimiter::new(&public, LIMITER_COUNT));
+        self.table.mac = FirstMac::new(public.as_bytes());
         (self.secret, self.public) = (secret, public);
         if let Some(slot) = self.table.peers.by_key(&WgPublicKey(*public.as_bytes()))
             && let Some(mut peer) = self.table.peers.lock(slot)

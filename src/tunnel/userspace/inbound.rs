@@ -297,8 +297,17 @@ fn addressee(table: &Table, datagram: &[u8]) -> Addressee {
             let slot = table.peers.by_receiver(data.receiver_idx);
             slot.map_or(Addressee::Nobody, |slot| Addressee::Peer(slot, data.receiver_idx))
         }
-        Ok(_) => Addressee::Handshake,
-        Err(_) => Addressee::Nobody,
+        // These answer a message of ours, by its index, which strangers do not know.
+        Ok(Packet::HandshakeResponse(response)) if table.peers.by_receiver(response.receiver_idx).is_none() => {
+            Addressee::Nobody
+        }
+        Ok(Packet::PacketCookieReply(reply)) if table.peers.by_receiver(reply.receiver_idx).is_some() => {
+            Addressee::Handshake
+        }
+        Ok(Packet::HandshakeInit(_) | Packet::HandshakeResponse(_)) if table.mac.is_right(datagram) => {
+            Addressee::Handshake
+        }
+        Ok(_) | Err(_) => Addressee::Nobody,
     }
 }
 

@@ -26,6 +26,7 @@ mod device;
 mod icmp;
 mod inbound;
 mod load;
+mod mac;
 pub mod offload;
 mod outbound;
 mod outbox;

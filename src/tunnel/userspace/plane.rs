@@ -23,6 +23,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::load::{HandshakeLoad, LIMITER_COUNT};
+use super::mac::FirstMac;
 use super::outbox::Outbox;
 use super::packet::{IPV6_HEADER, UDP_HEADER, UdpEnd, write_udp};
 use super::peer::Traffic;
@@ -53,7 +54,7 @@ impl DataPlane {
     pub(super) fn new(private_key: &Zeroizing<[u8; 32]>, own: Own, now: Instant) -> Self {
         let secret = StaticSecret::from(**private_key);
         let public = PublicKey::from(&secret);
-        let table = Table::new(own);
+        let table = Table::new(own, FirstMac::new(public.as_bytes()));
         Self {
             limiter: Arc::new(RateLimiter::new(&public, LIMITER_COUNT)),
             secret,

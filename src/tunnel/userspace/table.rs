@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::allowed_ips::AllowedIps;
 use super::icmp::Budget;
+use super::mac::FirstMac;
 use super::packet::Header;
 use super::peers::{PeerSlot, Peers};
 use crate::mesh::path::Crossings;
@@ -30,6 +31,8 @@ pub(super) struct Own {
 #[derive(Clone)]
 pub(super) struct Table {
     pub(super) own: Arc<Own>,
+    /// What handshakes with us must have.
+    pub(super) mac: FirstMac,
     pub(super) peers: Peers,
     pub(super) allowed: AllowedIps,
     pub(super) forward: bool,
@@ -37,9 +40,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(own: Own) -> Self {
+    pub(super) fn new(own: Own, mac: FirstMac) -> Self {
         Self {
             own: Arc::new(own),
+            mac,
             peers: Peers::default(),
             allowed: AllowedIps::default(),
             forward: false,

@@ -425,6 +425,34 @@ fn flooded() -> (World, Vec<u8>) {
 }
 
 #[test]
+fn messages_of_those_who_do_not_know_our_key_take_no_place_among_the_handshakes() {
+    let mut world = World::pair();
+    let (before, junk) = (world.nodes[0].out.queued, world.nodes[0].drops().junk.get());
+    let from = SocketAddr::from(([198, 51, 100, 1], 1000));
+    // An initiation for somebody else, a response and a cookie reply to nothing that was ever asked.
+    let elsewhere = PublicKey::from([77; 32]);
+    let mut stranger = Tunn::new(StaticSecret::from([99; 32]), elsewhere, None, None, 7, None);
+    let mut buffer = [0; 256];
+    let TunnResult::WriteToNetwork(initiation) = stranger.format_handshake_initiation(&mut buffer, true) else {
+        panic!("no initiation");
+    };
+    let of = |kind: u8, length: usize| [&[kind, 0, 0, 0][..], &vec![0x5a; length - 4]].concat();
+    for message in [initiation.to_vec(), of(message::RESPONSE, 92), of(message::COOKIE_REPLY, 64)] {
+        world.datagram(0, from, &message);
+    }
+    assert_eq!((world.nodes[0].out.queued, world.nodes[0].drops().junk.get()), (before, junk + 3));
+    // With a new key of our own, handshakes are known by that one.
+    world.wg_set(0, &format!("private_key={}", "42".repeat(32)));
+    let mine = PublicKey::from(&StaticSecret::from([0x42; 32]));
+    let mut knows = Tunn::new(StaticSecret::from([99; 32]), mine, None, None, 7, None);
+    let TunnResult::WriteToNetwork(initiation) = knows.format_handshake_initiation(&mut buffer, true) else {
+        panic!("no initiation");
+    };
+    world.datagram(0, from, initiation);
+    assert_eq!(world.nodes[0].out.queued, before + 1);
+}
+
+#[test]
 fn a_cookie_reply_is_no_reason_to_roam_and_lets_the_handshake_through() {
     let (mut world, cookie) = flooded();
     world.datagram(0, SocketAddr::from(([198, 51, 100, 66], 66)), &cookie);

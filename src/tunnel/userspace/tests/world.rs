@@ -51,6 +51,8 @@ pub(super) struct Out {
     /// TOS and number of datagrams of each run that went to the network.
     pub(super) runs: Vec<(u8, usize)>,
     handshakes: Vec<(Endpoint, Vec<u8>)>,
+    /// How many handshake messages were queued for the control thread.
+    pub(super) queued: usize,
     attention: bool,
 }
 
@@ -92,6 +94,7 @@ impl Ports for Out {
     }
 
     fn handshake(&mut self, from: Endpoint, message: &[u8]) {
+        self.queued += 1;
         self.handshakes.push((from, message.to_vec()));
     }
 
