@@ -99,14 +99,24 @@ pub(crate) fn busy_over(time: Duration) -> f64 {
 
 /// Time that all processors of the computer were busy so far, whoever with: programs, the kernel, interrupts.
 pub(crate) fn busy() -> Duration {
+    // user, nice, system, irq, softirq, steal; guests are users already.
+    spent_on(&[0, 1, 2, 5, 6, 7])
+}
+
+/// Time that all processors of a virtual machine had work so far, but were not there: its host used them otherwise.
+pub(crate) fn stolen() -> Duration {
+    spent_on(&[7])
+}
+
+/// What the columns of all processors in /proc/stat sum up to: user, nice, system, idle, iowait, irq, softirq, steal, ...
+fn spent_on(columns: &[usize]) -> Duration {
     /// USER_HZ, in which the kernel tells times to programs.
     const TICKS_PER_SECOND: f64 = 100.0;
     let text = std::fs::read_to_string("/proc/stat").expect("the kernel's counters");
     let first = text.lines().next().expect("a line of all processors");
     let ticks = first.split_whitespace().skip(1).map(|value| value.parse::<u64>().expect("a number"));
-    // user, nice, system, (idle, iowait,) irq, softirq, steal; then guests, which are users already.
-    let busy = ticks.take(8).enumerate().filter(|(column, _)| ![3, 4].contains(column)).map(|(_, ticks)| ticks);
-    Duration::from_secs_f64(busy.sum::<u64>() as f64 / TICKS_PER_SECOND)
+    let sum = ticks.enumerate().filter(|(column, _)| columns.contains(column)).map(|(_, ticks)| ticks).sum::<u64>();
+    Duration::from_secs_f64(sum as f64 / TICKS_PER_SECOND)
 }
 
 #[cfg(test)]

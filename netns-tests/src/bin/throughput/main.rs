@@ -27,10 +27,10 @@ mod star;
 mod table;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use choice::{Choice, Wish};
-use counters::busy_over;
+use counters::{busy_over, stolen};
 use groups::Round;
 use programs::{candidates, described};
 use table::{Figures, Line};
@@ -39,6 +39,8 @@ use table::{Figures, Line};
 const DISTURBED: f64 = 0.1;
 /// ... over so long.
 const WATCH: Duration = Duration::from_millis(500);
+/// The host of a virtual machine may keep so much of its processors' time without a word about it.
+const STOLEN: f64 = 0.01;
 
 fn main() -> ExitCode {
     let candidates = candidates();
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
     let wanted = candidates.iter().filter(|candidate| choice.wants(candidate));
     let kinds = wanted.filter_map(programs::Candidate::made).collect::<Vec<_>>();
     let (mut figures, mut disturbed) = (vec![Figures::default(); kinds.len()], 0_u64);
+    let mut stolen_shares = Vec::new();
     for round in 1..=*rounds {
         for (kind, figures) in kinds.iter().zip(&mut figures) {
             let others = busy_over(WATCH);
@@ -69,12 +72,26 @@ fn main() -> ExitCode {
                 kind.name()
             );
             disturbed += u64::from(others > DISTURBED);
+            let (before, start) = (stolen(), Instant::now());
             Round { kind, groups, time: *time, figures }.measure();
+            let share =
+                (stolen() - before).as_secs_f64() / start.elapsed().as_secs_f64() / programs::processors() as f64;
+            eprintln!("    the host kept {:.0} % of the processors' time", share * 100.0);
+            stolen_shares.push(share);
         }
     }
     println!("{}; median (least to most) of {rounds} times {} s", described(), time.as_secs_f64());
     if disturbed > 0 {
         println!("Something else ran at the beginning of {disturbed} of {} turns.", *rounds * kinds.len() as u64);
+    }
+    let mean = stolen_shares.iter().sum::<f64>() / stolen_shares.len().max(1) as f64;
+    let most = stolen_shares.iter().copied().fold(0.0, f64::max);
+    if most > STOLEN {
+        println!(
+            "The host kept {:.0} % of the processors' time for others, up to {:.0} % in a turn: compare within a round.",
+            mean * 100.0,
+            most * 100.0
+        );
     }
     println!();
     let results = kinds.into_iter().zip(figures).collect::<Vec<_>>();

@@ -119,13 +119,18 @@ fn wireguard_go() -> Option<Kind> {
     Some(Kind::Device { name: name.trim_end().to_owned(), path, options: &[] })
 }
 
+/// How many processors there are.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The computer, and what its environment tells the daemons.
 pub(crate) fn described() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let (release, processors) = (read("/proc/sys/kernel/osrelease"), read("/proc/cpuinfo"));
-    let models = processors.lines().filter_map(|line| line.strip_prefix("model name")).collect::<Vec<_>>();
+    let (release, cpus) = (read("/proc/sys/kernel/osrelease"), read("/proc/cpuinfo"));
+    let models = cpus.lines().filter_map(|line| line.strip_prefix("model name")).collect::<Vec<_>>();
     let model = models.first().map_or("of no known model", |model| model.trim_start_matches([' ', '\t', ':']));
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = processors();
     let settings = std::env::vars().filter(|(key, _)| key.starts_with("WGNET_") && key != "WGNET_BIN");
     let settings = settings.map(|(key, value)| format!(", {key}={value}")).collect::<String>();
     format!("Linux {}, {count} processors {model}{settings}", release.trim())
