@@ -232,10 +232,12 @@ pub(super) struct FromNetwork {
 }
 
 impl FromNetwork {
-    pub(super) fn new(shared: &Arc<Shared>, tun: &TunDevice) -> Self {
+    /// # Errors
+    /// When the system has no memory.
+    pub(super) fn new(shared: &Arc<Shared>, tun: &TunDevice) -> io::Result<Self> {
         let offload = tun.offload();
         let inbound = Inbound::new(shared, (offload.tcp, offload.udp));
-        Self { shared: Arc::clone(shared), inbound, batch: ReceiveBatch::default(), merges: true }
+        Ok(Self { shared: Arc::clone(shared), inbound, batch: ReceiveBatch::new()?, merges: true })
     }
 
     /// Takes a batch of datagrams of that family on their way.
@@ -362,6 +364,11 @@ impl Expectation {
         self.score >= Self::ENOUGH
     }
 
+    /// Bulk passes: what comes soon is no answer, and whoever makes it needs the processor.
+    fn forget(&mut self) {
+        self.score = 0;
+    }
+
     fn learn(&mut self, waited: Duration) {
         self.score = if waited <= LOOK_OUT { (self.score + 1).min(Self::MOST) } else { self.score.saturating_sub(1) };
     }
@@ -382,6 +389,9 @@ pub(super) fn run(mut duties: Duties, wires: &Arc<Wires>, wake: &UnixStream) {
         let mut set: [PollFd<'_>; 1 + DUTIES] = std::array::from_fn(|_| PollFd::new(wake, PollFlags::IN));
         let used = duties.poll(wires, &sockets, &mut set, 1);
         let asked = exit.sent && exit.moved <= QUESTION;
+        if exit.moved > QUESTION {
+            expectation.forget();
+        }
         (exit.sent, exit.moved) = (false, 0);
         let since = now();
         let mut found = Ok(0);
@@ -439,5 +449,8 @@ mod tests {
         assert!(expectation.is_high(), "one that is late does not count much");
         (0..4).for_each(|_| expectation.learn(late));
         assert!(!expectation.is_high());
+        (0..100).for_each(|_| expectation.learn(soon));
+        expectation.forget();
+        assert!(!expectation.is_high(), "bulk passes");
     }
 }

@@ -205,16 +205,15 @@ impl Userspace {
             complaints: Complaints::default(),
             merges: AtomicBool::new(true),
         });
-        let from_tun = || Some(FromTun::new(&shared));
-        let from_network = || Some(FromNetwork::new(&shared, &wires.tun));
+        let from_tun = Some(FromTun::new(&shared));
+        let from_network = Some(FromNetwork::new(&shared, &wires.tun).map_err(failed)?);
         let nothing = || Duties { tun: None, network: None };
-        let both = || Duties { tun: from_tun(), network: from_network() };
         let (duties, others) = match config.threads {
-            Threads::One => (both(), Vec::new()),
-            Threads::Two => (nothing(), vec![("data", both())]),
+            Threads::One => (Duties { tun: from_tun, network: from_network }, Vec::new()),
+            Threads::Two => (nothing(), vec![("data", Duties { tun: from_tun, network: from_network })]),
             Threads::Three => {
-                let (out, back) =
-                    (Duties { tun: from_tun(), ..nothing() }, Duties { network: from_network(), ..nothing() });
+                let out = Duties { tun: from_tun, network: None };
+                let back = Duties { tun: None, network: from_network };
                 (nothing(), vec![("out", out), ("in", back)])
             }
         };

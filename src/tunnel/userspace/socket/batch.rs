@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use memmap2::MmapMut;
 use nix::libc;
 use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
@@ -242,25 +243,22 @@ fn last_errno() -> Errno {
 /// Receives many datagrams at once.
 pub(in crate::tunnel::userspace) struct ReceiveBatch {
     messages: Messages,
-    buffers: Vec<u8>,
+    /// Memory of the system's that is not touched before datagrams come, and then mostly a page of each buffer. A vector
+    /// of zeros is that with some C libraries only: with musl it would all be written.
+    buffers: MmapMut,
     /// Messages to ask for.
     ask: usize,
     received: usize,
 }
 
-impl Default for ReceiveBatch {
-    fn default() -> Self {
-        Self {
-            messages: Messages::new(MOST),
-            // Memory of the system's that is not touched before datagrams come: mostly a page of each.
-            buffers: vec![0; MOST * LONGEST],
-            ask: FEWEST,
-            received: 0,
-        }
-    }
-}
-
 impl ReceiveBatch {
+    /// # Errors
+    /// When the system has no memory.
+    pub(in crate::tunnel::userspace) fn new() -> io::Result<Self> {
+        let buffers = MmapMut::map_anon(MOST * LONGEST)?;
+        Ok(Self { messages: Messages::new(MOST), buffers, ask: FEWEST, received: 0 })
+    }
+
     /// Receives what waits in the socket: see [`Self::messages`]. `AGAIN` when there is nothing.
     pub(in crate::tunnel::userspace) fn receive(&mut self, socket: &UdpSocket) -> Result<(), Errno> {
         self.received = 0;

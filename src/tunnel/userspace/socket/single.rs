@@ -117,13 +117,12 @@ pub(in crate::tunnel::userspace) struct ReceiveBatch {
     trains: Vec<Train>,
 }
 
-impl Default for ReceiveBatch {
-    fn default() -> Self {
-        Self { arena: vec![0; ARENA], trains: Vec::with_capacity(MOST) }
-    }
-}
-
 impl ReceiveBatch {
+    /// Fails nowhere: the other systems' does.
+    pub(in crate::tunnel::userspace) fn new() -> io::Result<Self> {
+        Ok(Self { arena: vec![0; ARENA], trains: Vec::with_capacity(MOST) })
+    }
+
     /// Receives what waits in the socket: see [`Self::messages`]. `AGAIN` when there is nothing.
     pub(in crate::tunnel::userspace) fn receive(&mut self, socket: &UdpSocket) -> Result<(), Errno> {
         self.trains.clear();
@@ -249,7 +248,7 @@ mod tests {
     }
 
     fn receive(socket: &UdpSocket, take: &mut dyn FnMut(Received<'_>)) {
-        let mut batch = ReceiveBatch::default();
+        let mut batch = ReceiveBatch::new().expect("memory");
         batch.receive(socket).expect("datagrams");
         batch.messages().for_each(take);
         assert_eq!(batch.receive(socket), Err(Errno::AGAIN));
@@ -279,7 +278,7 @@ mod tests {
             );
             assert_eq!(sent_batch, TRAINS, "{family:?}");
             let received_batch = exchange(family, send, |socket, take| {
-                let mut batch = batch::ReceiveBatch::default();
+                let mut batch = batch::ReceiveBatch::new().expect("memory");
                 while batch.receive(socket).is_ok() {
                     batch.messages().for_each(&mut *take);
                 }
@@ -313,7 +312,7 @@ mod tests {
         }
         send(&sockets, &mut outbox, &mut |error| panic!("not sent: {error}"));
         let socket = sockets.of(Family::V4).expect("IPv4");
-        let mut batch = ReceiveBatch::default();
+        let mut batch = ReceiveBatch::new().expect("memory");
         let mut first_bytes = Vec::new();
         let mut calls = 0;
         while first_bytes.len() < 4 {
