@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::{Error, Handle, RouteMessageBuilder};
 use rustix::io::Errno;
@@ -14,6 +14,10 @@ use rustix::io::Errno;
 use super::PROTOCOL;
 use super::error::{errno, refused};
 use crate::system::SystemError;
+
+/// `RTAX_FEATURE_ECN` of linux/rtnetlink.h: connections over the route offer ECN, so that queues on the way, the embedded
+/// tunnel's own among them, can ask their senders for less without losing a packet. Who does not know it says no.
+const OFFER_ECN: RouteMetric = RouteMetric::Features(1);
 
 /// Makes our routes of the interface exactly `wanted`, each with the own address of its family as source.
 pub(super) async fn set(
@@ -77,7 +81,7 @@ async fn add(
 ) -> Result<(), SystemError> {
     let what = || format!("cannot add route {prefix} dev {interface}");
     if let Some(old) = present.iter().find(|route| destination(route) == Some(prefix)) {
-        if preferred_source(old) == source {
+        if preferred_source(old) == source && offers_ecn(old) {
             return Ok(());
         }
         remove(netlink, interface, old.clone()).await?;
@@ -91,7 +95,9 @@ async fn add(
     if let Some(source) = source {
         route = route.pref_source(source).map_err(|e| bug(what(), &e.to_string()))?;
     }
-    match netlink.route().add(route.build()).execute().await {
+    let mut route = route.build();
+    route.attributes.push(RouteAttribute::Metrics(vec![OFFER_ECN]));
+    match netlink.route().add(route).execute().await {
         Ok(()) => Ok(()),
         Err(e) if errno(&e) == Some(Errno::EXIST) => match holder(netlink, prefix).await {
             // A person's own route into this very interface does the same.
@@ -112,6 +118,14 @@ async fn remove(netlink: &Handle, interface: &str, route: RouteMessage) -> Resul
             Err(refused(format!("cannot remove route {prefix} dev {interface}"), &e))
         }
     }
+}
+
+fn offers_ecn(route: &RouteMessage) -> bool {
+    let metrics = route.attributes.iter().filter_map(|attribute| match attribute {
+        RouteAttribute::Metrics(metrics) => Some(metrics),
+        _ => None,
+    });
+    metrics.flatten().any(|metric| *metric == OFFER_ECN)
 }
 
 /// The own address that packets into `prefix` shall carry: one inside it, else any of its family.

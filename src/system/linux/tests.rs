@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use nix::sched::{CloneFlags, unshare};
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteProtocol};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use super::*;
@@ -88,6 +88,14 @@ async fn all_routes(netlink: &Handle) -> Vec<RouteMessage> {
     all
 }
 
+/// Whether all our routes make connections offer ECN (`features ecn`).
+async fn our_routes_offer_ecn(netlink: &Handle) -> bool {
+    let offers = RouteAttribute::Metrics(vec![RouteMetric::Features(1)]);
+    let all = all_routes(netlink).await;
+    let mut ours = all.iter().filter(|route| route.header.protocol == RouteProtocol::Other(PROTOCOL));
+    ours.all(|route| route.attributes.contains(&offers))
+}
+
 /// Our routes as `prefix via index src source`.
 async fn our_routes(netlink: &Handle) -> Vec<String> {
     let mut texts = Vec::new();
@@ -138,6 +146,29 @@ fn the_interface_gets_mtu_addresses_and_routes_and_comes_up() {
 
         system.set(&wanted).await.expect("the same again changes nothing");
         assert_eq!(our_routes(&netlink).await.len(), 2);
+    });
+}
+
+#[test]
+fn connections_over_our_routes_offer_ecn_those_of_an_earlier_version_too() {
+    in_namespace(async |netlink| {
+        let mut system = open();
+        system.set(&desired(&["10.1.1.1", "fdaa::1"], &["10.0.0.0/8", "fdaa::/48"])).await.expect("set");
+        assert!(our_routes_offer_ecn(&netlink).await);
+        let earlier = RouteMessageBuilder::<IpAddr>::new()
+            .output_interface(index(&netlink, "wg0").await)
+            .protocol(RouteProtocol::Other(PROTOCOL))
+            .scope(rtnetlink::packet_route::route::RouteScope::Link)
+            .destination_prefix(ip("10.9.0.0"), 16)
+            .and_then(|route| route.pref_source(ip("10.1.1.1")))
+            .expect("a route")
+            .build();
+        netlink.route().add(earlier).execute().await.expect("added");
+        assert!(!our_routes_offer_ecn(&netlink).await);
+        let wanted = desired(&["10.1.1.1", "fdaa::1"], &["10.0.0.0/8", "10.9.0.0/16", "fdaa::/48"]);
+        system.set(&wanted).await.expect("set");
+        assert!(our_routes_offer_ecn(&netlink).await);
+        assert_eq!(our_routes(&netlink).await.len(), 3);
     });
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -255,7 +255,7 @@ impl FromNetwork {
             // What the socket remembers of a datagram sent earlier; the next read goes on.
             Err(errno) => return wires.complaints.once("cannot receive", &errno.into()),
         }
-        for message in self.batch.messages() {
+        for message in self.batch.messages(wall_clock()) {
             exit.moved = exit.moved.saturating_add(message.bytes.len());
             self.inbound.handle(&table, &message, exit.now, exit);
         }
@@ -426,6 +426,12 @@ pub(super) fn run(mut duties: Duties, wires: &Arc<Wires>, wake: &UnixStream) {
 pub(super) fn drain(mut wake: &UnixStream) {
     let mut bytes = [0; 64];
     while wake.read(&mut bytes).is_ok_and(|length| length > 0) {}
+}
+
+/// The time since the epoch, in which the system tells when datagrams came.
+#[expect(clippy::disallowed_methods, reason = "the loops read the clocks here")]
+fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the loops read the clock here, and everything else is given `now`")]

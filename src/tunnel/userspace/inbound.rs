@@ -24,6 +24,7 @@ use super::offload::coalesce::Coalescer;
 use super::packet::{Header, congestion, mark, take_hop, udp6_payload, udp6_port};
 use super::peer::Traffic;
 use super::peers::{PeerSlot, SharedPeer};
+use super::standing::StandingQueue;
 use super::table::{Shared, Table};
 use super::{BATCH, Endpoint, Ports, SPARE, padded};
 use crate::tunnel::ControlDatagram;
@@ -45,6 +46,8 @@ pub(super) struct Received<'a> {
     pub(super) tos: u8,
     /// Length of each datagram; the last may be shorter.
     pub(super) segment: usize,
+    /// It waited in the socket for longer than a path may add: see [`super::standing`].
+    pub(super) late: bool,
     pub(super) bytes: &'a [u8],
 }
 
@@ -59,6 +62,7 @@ pub(super) struct Inbound {
     /// Packets for one other peer.
     passing: Vec<Range<usize>>,
     merged: Coalescer,
+    queue: StandingQueue,
 }
 
 /// What becomes of a packet.
@@ -92,6 +96,7 @@ impl Inbound {
             opened: Vec::with_capacity(BATCH),
             passing: Vec::with_capacity(BATCH),
             merged: Coalescer::new(tcp, udp),
+            queue: StandingQueue::default(),
         }
     }
 
@@ -108,6 +113,7 @@ impl Inbound {
         if self.arena.len() < received.bytes.len() + SPARE {
             return self.shared.drops.junk.add(1);
         }
+        let asks = self.queue.asks(received.late, now);
         let mut datagrams = received.bytes.chunks(received.segment.max(1)).peekable();
         while let Some(first) = datagrams.peek() {
             let (slot, index) = match addressee(table, first) {
@@ -146,7 +152,7 @@ impl Inbound {
             if needs_care {
                 ports.attend();
             }
-            self.route(table, (slot, peer), received.tos, now, ports);
+            self.route(table, (slot, peer), (received.tos, asks), now, ports);
         }
     }
 
@@ -164,7 +170,7 @@ impl Inbound {
         &mut self,
         table: &Table,
         (slot, peer): (PeerSlot, &SharedPeer),
-        tos: u8,
+        (tos, asks): (u8, bool),
         now: Instant,
         ports: &mut impl Ports,
     ) {
@@ -184,6 +190,10 @@ impl Inbound {
             if !mark(packet, tos & CONGESTION) {
                 drops.congestion.add(1);
                 continue;
+            }
+            if asks {
+                // Only who offered to be told by marks is told; nothing is lost.
+                let _ = mark(packet, CONGESTION);
             }
             let way = match known {
                 Some((source, destination, way)) if (source, destination) == (header.source, header.destination) => way,

@@ -13,6 +13,7 @@
 //!
 //! * [`data`] owns descriptors and feeds [`outbound`] and [`inbound`], which know neither descriptors nor clocks;
 //! * [`offload`]: packets of a flow as one, where the kernel's TUN can; [`socket`]: trains of datagrams as one;
+//! * [`standing`]: when senders are asked for less, because their packets stand in a queue before us;
 //! * [`attention`]: how a data thread asks the device loop to look after a peer;
 //! * [`answers`] and [`icmp`]: what a packet's sender is told when it cannot go on;
 //! * [`uapi`]: the socket that `wg` speaks to.
@@ -36,6 +37,7 @@ mod peers;
 mod plane;
 mod retry;
 mod socket;
+mod standing;
 mod table;
 mod tun_device;
 pub mod uapi;

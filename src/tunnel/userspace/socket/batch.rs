@@ -19,6 +19,7 @@ use super::{Family, Sockets, is_writable};
 use crate::tunnel::userspace::Endpoint;
 use crate::tunnel::userspace::inbound::Received;
 use crate::tunnel::userspace::outbox::{Outbox, Run};
+use crate::tunnel::userspace::standing::is_late;
 
 /// Most messages of one system call.
 const MOST: usize = 64;
@@ -292,10 +293,10 @@ impl ReceiveBatch {
         Ok(())
     }
 
-    /// The messages of the last call. One that the kernel had to cut is left out.
-    pub(in crate::tunnel::userspace) fn messages(&self) -> impl Iterator<Item = Received<'_>> {
+    /// The messages of the last call, at `wall` since the epoch. One that the kernel had to cut is left out.
+    pub(in crate::tunnel::userspace) fn messages(&self, wall: Duration) -> impl Iterator<Item = Received<'_>> {
         let all = self.messages.headers[..self.received].iter().zip(&self.messages.parts);
-        all.zip(self.buffers.chunks_exact(LONGEST)).filter_map(|((header, parts), buffer)| {
+        all.zip(self.buffers.chunks_exact(LONGEST)).filter_map(move |((header, parts), buffer)| {
             let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             let remote = parts.name.get().filter(|_| !cut)?;
             #[allow(clippy::unnecessary_cast, reason = "the length has another type with musl")]
@@ -303,7 +304,8 @@ impl ReceiveBatch {
             let bytes = &buffer[..(header.msg_len as usize).min(LONGEST)];
             let segment = beside.segment.unwrap_or(bytes.len());
             let from = Endpoint { remote, local: beside.local };
-            Some(Received { from, tos: beside.tos, segment, bytes })
+            let late = is_late(beside.stamp, wall);
+            Some(Received { from, tos: beside.tos, segment, late, bytes })
         })
     }
 }

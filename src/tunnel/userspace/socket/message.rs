@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use nix::libc;
 
@@ -15,6 +17,9 @@ type Length = usize;
 #[cfg(not(target_os = "linux"))]
 type Length = u32;
 const WORD: usize = size_of::<Length>();
+/// Bytes of a second, and of a nanosecond, in a `timespec`.
+#[cfg(target_os = "linux")]
+const TIME: usize = size_of::<libc::time_t>();
 /// Where the data of a control message begins.
 const HEADER: usize = (WORD + 8).next_multiple_of(WORD);
 
@@ -48,6 +53,9 @@ pub(super) struct Beside {
     /// Length of each datagram in a train.
     #[cfg(target_os = "linux")]
     pub(super) segment: Option<usize>,
+    /// When the system received it, by the wall clock.
+    #[cfg(target_os = "linux")]
+    pub(super) stamp: Option<Duration>,
 }
 
 impl Control {
@@ -124,6 +132,16 @@ impl Control {
                     beside.tos = data.first_chunk().map_or(0, |class| i32::from_ne_bytes(*class) as u8);
                 }
                 #[cfg(target_os = "linux")]
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    let number = |at: usize| {
+                        let bytes = data.get(at..).and_then(|bytes| bytes.first_chunk::<TIME>());
+                        bytes.and_then(|bytes| u64::try_from(libc::time_t::from_ne_bytes(*bytes)).ok())
+                    };
+                    beside.stamp = number(0)
+                        .zip(number(TIME))
+                        .map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds.min(999_999_999) as u32));
+                }
+                #[cfg(target_os = "linux")]
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     beside.segment = data.first_chunk().map(|length| i32::from_ne_bytes(*length).max(0) as usize);
                 }
@@ -171,7 +189,7 @@ mod tests {
             control.add_segment(1452);
             let (tos, local) = (3, Some(local));
             // The kernel says the length of a train's datagrams by another message than it is told by.
-            assert_eq!(control.get(control.length), Beside { local, tos, segment: None });
+            assert_eq!(control.get(control.length), Beside { local, tos, segment: None, stamp: None });
         }
     }
 

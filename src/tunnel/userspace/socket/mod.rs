@@ -172,6 +172,8 @@ fn prepare(socket: &Socket, offload: bool) -> io::Result<()> {
     // otherwise swallow them. One of the two is the other family's.
     let _ = options::set_ip_mtu_discover(socket, options::Ipv4PathMtuDiscovery::DONT);
     let _ = options::set_ipv6_mtu_discover(socket, options::Ipv6PathMtuDiscovery::DONT);
+    // How long a datagram waited for us. A help only.
+    let _ = setsockopt(socket, nix::sys::socket::sockopt::ReceiveTimestampns, &true);
     if offload {
         // Kernels before 5.0 cannot: datagrams then come one by one.
         let _ = setsockopt(socket, nix::sys::socket::sockopt::UdpGroSegment, &true);

@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno as NixErrno;
 use nix::sys::socket::{MsgFlags, SockaddrIn6, SockaddrStorage, recvmsg};
@@ -162,12 +162,13 @@ impl ReceiveBatch {
         }
     }
 
-    /// The trains of the last call. A datagram that the kernel had to cut is left out.
-    pub(in crate::tunnel::userspace) fn messages(&self) -> impl Iterator<Item = Received<'_>> {
+    /// The trains of the last call. A datagram that the kernel had to cut is left out. How long they waited is not told.
+    pub(in crate::tunnel::userspace) fn messages(&self, _: Duration) -> impl Iterator<Item = Received<'_>> {
         self.trains.iter().map(|train| Received {
             from: train.from,
             tos: train.tos,
             segment: train.segment,
+            late: false,
             bytes: &self.arena[train.start..train.start + train.length],
         })
     }
@@ -250,9 +251,9 @@ mod tests {
     fn receive(socket: &UdpSocket, take: &mut dyn FnMut(Received<'_>)) {
         let mut batch = ReceiveBatch::new().expect("memory");
         batch.receive(socket).expect("datagrams");
-        batch.messages().for_each(take);
+        batch.messages(Duration::ZERO).for_each(take);
         assert_eq!(batch.receive(socket), Err(Errno::AGAIN));
-        assert_eq!(batch.messages().count(), 0);
+        assert_eq!(batch.messages(Duration::ZERO).count(), 0);
     }
 
     const TRAINS: [(usize, usize, u8); 3] = [(1452, 2 * 1452 + 700, 2), (9000, 9000, 0), (148, 296, 1)];
@@ -280,7 +281,7 @@ mod tests {
             let received_batch = exchange(family, send, |socket, take| {
                 let mut batch = batch::ReceiveBatch::new().expect("memory");
                 while batch.receive(socket).is_ok() {
-                    batch.messages().for_each(&mut *take);
+                    batch.messages(Duration::ZERO).for_each(&mut *take);
                 }
             });
             let singly =
@@ -319,7 +320,8 @@ mod tests {
             assert!(is_readable(socket));
             batch.receive(socket).expect("datagrams");
             calls += 1;
-            first_bytes.extend(batch.messages().map(|received| (received.bytes[0], received.bytes.len())));
+            first_bytes
+                .extend(batch.messages(Duration::ZERO).map(|received| (received.bytes[0], received.bytes.len())));
         }
         assert_eq!(first_bytes, [(0, 40_000), (1, 40_000), (2, 40_000), (3, 40_000)]);
         assert!(calls > 1, "{calls}");

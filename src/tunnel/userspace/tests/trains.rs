@@ -1,6 +1,8 @@
 //! Superpackets and trains of datagrams in the data planes of a few nodes: marks of congestion, packets that wait,
 //! peers that change meanwhile, and neighbours that are junk.
 
+use std::time::Duration;
+
 use super::super::offload::VnetHeader;
 use super::super::offload::coalesce::Coalescer;
 use super::super::offload::tests::{arena, written};
@@ -121,6 +123,31 @@ fn congestion_on_the_way_is_marked_in_capable_packets_and_drops_the_others() {
         assert!(world.delivered(1).is_empty());
     }
     assert_eq!(world.nodes[1].drops().congestion.get(), 2);
+}
+
+#[test]
+fn a_queue_before_this_node_is_told_to_those_who_heed_marks_and_harms_nobody() {
+    let mut world = connected();
+    let pass = |world: &mut World, tos| {
+        let packet = &with_tos(world, 1, tos)[0];
+        world.tun(0, packet);
+        world.run();
+        let came = world.delivered(1).pop().expect("it arrives");
+        assert_eq!(fold(add(0, &came[..20])), 0xffff);
+        tos_of(&came)
+    };
+    world.crowded = true;
+    assert_eq!(pass(&mut world, CAPABLE[0]), MET);
+    // Not at once again, though still in the queue; but later.
+    assert_eq!(pass(&mut world, CAPABLE[0]), CAPABLE[0]);
+    world.now += Duration::from_millis(50);
+    assert_eq!(pass(&mut world, CAPABLE[1]), MET);
+    world.now += Duration::from_millis(50);
+    assert_eq!(pass(&mut world, 0), 0);
+    world.crowded = false;
+    world.now += Duration::from_millis(50);
+    assert_eq!(pass(&mut world, CAPABLE[0]), CAPABLE[0]);
+    assert_eq!(world.nodes[1].drops().congestion.get(), 0);
 }
 
 #[test]

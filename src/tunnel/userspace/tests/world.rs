@@ -135,6 +135,8 @@ impl Node {
 pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) now: Instant,
+    /// Datagrams wait for long before the nodes look at them.
+    pub(super) crowded: bool,
 }
 
 impl World {
@@ -153,7 +155,7 @@ impl World {
             let (outbound, inbound) = (Outbound::new(plane.shared()), Inbound::new(plane.shared(), (true, true)));
             Node { plane, outbound, inbound, key, at, v4, link, out: Out::default() }
         };
-        Self { nodes: (0..count).map(node).collect(), now }
+        Self { nodes: (0..count).map(node).collect(), now, crowded: false }
     }
 
     /// Two nodes that know each other.
@@ -261,7 +263,13 @@ impl World {
         let node = &mut self.nodes[node];
         for (tos, datagrams) in trains {
             let bytes = datagrams.concat();
-            let received = Received { from: from.into(), tos: *tos, segment: datagrams[0].len(), bytes: &bytes };
+            let received = Received {
+                from: from.into(),
+                tos: *tos,
+                segment: datagrams[0].len(),
+                late: self.crowded,
+                bytes: &bytes,
+            };
             node.inbound.handle(table, &received, self.now, &mut node.out);
         }
         node.inbound.finish(&mut node.out);
