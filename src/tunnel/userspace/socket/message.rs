@@ -107,6 +107,7 @@ impl Control {
     }
 
     /// Makes room for what the kernel writes.
+    #[cfg(target_os = "linux")]
     pub(super) fn expect(&mut self) {
         self.length = ROOM;
     }
