@@ -430,7 +430,7 @@ pub(super) fn drain(mut wake: &UnixStream) {
 
 /// The time since the epoch, in which the system tells when datagrams came.
 #[expect(clippy::disallowed_methods, reason = "the loops read the clocks here")]
-fn wall_clock() -> Duration {
+pub(super) fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

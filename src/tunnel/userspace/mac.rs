@@ -27,7 +27,7 @@ impl FirstMac {
         Self { key: Blake2s256::new().chain_update(b"mac1----").chain_update(public).finalize().into() }
     }
 
-    /// Whether this is an initiation or a response, whole, by someone who knows our public key. Takes some 0.3 us.
+    /// Whether this is an initiation or a response, whole, by someone who knows our public key.
     pub(super) fn is_right(&self, datagram: &[u8]) -> bool {
         let length = match datagram.first() {
             Some(&message::INITIATION) => INITIATION,

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// Internet, and this is for queues before a processor, which takes up a millisecond's worth at once.
 const TARGET: Duration = Duration::from_millis(3);
 
-/// Between the first two times that is asked: about the time until a first one shows. (CoDel has 100 ms, for round trips
-/// of the Internet.)
+/// So long it stands before it is asked, and between the first two times: about the time until a first one shows. (CoDel
+/// has 100 ms, for round trips of the Internet.)
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// No datagram waits for so long: the clock was set.
@@ -30,26 +30,23 @@ pub(super) fn is_late(stamp: Option<Duration>, wall: Duration) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct StandingQueue {
     /// How often was asked since the queue stands, and when is the next time; `None` while it does not stand.
-    asked: Option<(u32, Instant)>,
+    standing: Option<(u32, Instant)>,
 }
 
 impl StandingQueue {
     /// Looks at one more message from the socket; whether its packets are to ask for less.
     pub(super) fn asks(&mut self, late: bool, now: Instant) -> bool {
-        let (asked, due) = match self.asked {
-            _ if !late => {
-                self.asked = None;
-                return false;
-            }
-            None => (0, now),
-            Some(standing) => standing,
-        };
+        if !late {
+            self.standing = None;
+            return false;
+        }
+        // One pause of this thread makes much late at once, and is no queue yet.
+        let (asked, due) = *self.standing.get_or_insert((0, now + INTERVAL));
         let asks = now >= due;
-        self.asked = if asks {
-            Some((asked + 1, now + INTERVAL.div_f64(f64::from(asked + 1).sqrt())))
-        } else {
-            Some((asked, due))
-        };
+        if asks {
+            let asked = asked + 1;
+            self.standing = Some((asked, now + INTERVAL.div_f64(f64::from(asked).sqrt())));
+        }
         asks
     }
 }
@@ -68,12 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_asked_about_at_once_then_ever_more_often_and_no_more_when_it_is_gone() {
+    fn who_fills_a_queue_that_stands_is_asked_ever_more_often_and_a_pause_is_no_queue() {
         let (mut queue, start) = (StandingQueue::default(), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         let asked: Vec<u64> = (0..100).filter(|ms| queue.asks(true, at(*ms))).collect();
-        assert_eq!(asked, [0, 20, 35, 47, 57, 66, 75, 83, 91, 98]);
+        assert_eq!(asked, [20, 40, 55, 67, 77, 86, 95]);
         assert!(!queue.asks(false, at(100)) && !queue.asks(false, at(200)));
-        assert!(queue.asks(true, at(201)) && !queue.asks(true, at(202)));
+        let pause: Vec<u64> = (201..215).filter(|ms| queue.asks(true, at(*ms))).collect();
+        assert!(pause.is_empty() && !queue.asks(false, at(215)));
+        assert!(!queue.asks(true, at(230)) && queue.asks(true, at(250)));
     }
 }

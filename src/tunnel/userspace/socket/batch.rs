@@ -312,8 +312,10 @@ impl ReceiveBatch {
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags};
+
     use super::*;
-    use crate::tunnel::userspace::data::now;
+    use crate::tunnel::userspace::data::{now, wall_clock};
 
     /// Ten datagrams of one run, and where they arrive.
     fn waiting(sockets: &Sockets) -> (Outbox, UdpSocket) {
@@ -348,6 +350,23 @@ mod tests {
         );
         batch.send(&sockets, &mut outbox, now(), &mut |error| panic!("{error}"));
         all_arrive(&receiver);
+    }
+
+    #[test]
+    fn how_long_a_datagram_waited_is_told_by_the_kernel() {
+        let sockets = Sockets::bind(0, 0, true).expect("a free port");
+        let socket = sockets.of(Family::V4).expect("IPv4");
+        let sender = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+        sender.send_to(b"x", ("127.0.0.1", sockets.port())).expect("sent");
+        let mut batch = ReceiveBatch::new().expect("memory");
+        while batch.receive(socket) == Err(Errno::AGAIN) {
+            let mut set = [PollFd::new(socket, PollFlags::IN)];
+            poll(&mut set, None).expect("poll");
+        }
+        let late = |wall| batch.messages(wall).map(|received| received.late).collect::<Vec<_>>();
+        let wall = wall_clock();
+        assert_eq!(late(wall + Duration::from_millis(10)), [true]);
+        assert_eq!(late(Duration::ZERO), [false], "the clock was set back meanwhile");
     }
 
     #[test]
