@@ -232,12 +232,14 @@ pub(super) struct FromNetwork {
 }
 
 impl FromNetwork {
+    /// Takes up to so many `trains` at once.
+    ///
     /// # Errors
     /// When the system has no memory.
-    pub(super) fn new(shared: &Arc<Shared>, tun: &TunDevice) -> io::Result<Self> {
+    pub(super) fn new(shared: &Arc<Shared>, tun: &TunDevice, trains: usize) -> io::Result<Self> {
         let offload = tun.offload();
-        let inbound = Inbound::new(shared, (offload.tcp, offload.udp));
-        Ok(Self { shared: Arc::clone(shared), inbound, batch: ReceiveBatch::new()?, merges: true })
+        let inbound = Inbound::new(shared, (offload.tcp, offload.udp), trains);
+        Ok(Self { shared: Arc::clone(shared), inbound, batch: ReceiveBatch::new(trains)?, merges: true })
     }
 
     /// Takes a batch of datagrams of that family on their way.

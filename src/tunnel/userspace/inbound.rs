@@ -29,9 +29,6 @@ use super::table::{Shared, Table};
 use super::{BATCH, Endpoint, Ports, SPARE, padded};
 use crate::tunnel::ControlDatagram;
 
-/// Room for opened packets: what is in it is written to the TUN before more is opened than fits.
-const ARENA: usize = 128 << 10;
-
 /// Longest train of datagrams that the kernel hands over as one.
 const TRAIN: usize = 65_536;
 
@@ -55,6 +52,7 @@ pub(super) struct Received<'a> {
 pub(super) struct Inbound {
     shared: Arc<Shared>,
     answers: Answers,
+    /// Opened packets: what is in it is written to the TUN before more is opened than fits.
     arena: Vec<u8>,
     used: usize,
     /// Packets that were opened under one lock and are not looked at yet.
@@ -86,12 +84,13 @@ enum Addressee {
 }
 
 impl Inbound {
-    /// Merges packets for the TUN where it takes superpackets of TCP, of UDP.
-    pub(super) fn new(shared: &Arc<Shared>, (tcp, udp): (bool, bool)) -> Self {
+    /// Merges packets for the TUN where it takes superpackets of TCP, of UDP. Writes them when half of
+    /// so many `trains` at their longest are opened.
+    pub(super) fn new(shared: &Arc<Shared>, (tcp, udp): (bool, bool), trains: usize) -> Self {
         Self {
             shared: Arc::clone(shared),
             answers: Answers::default(),
-            arena: vec![0; ARENA + TRAIN + SPARE],
+            arena: vec![0; trains.div_ceil(2) * TRAIN + SPARE],
             used: 0,
             opened: Vec::with_capacity(BATCH),
             passing: Vec::with_capacity(BATCH),
@@ -107,7 +106,7 @@ impl Inbound {
 
     /// Handles a message from the network. [`Self::finish`] writes what it brought for the TUN.
     pub(super) fn handle(&mut self, table: &Table, received: &Received<'_>, now: Instant, ports: &mut impl Ports) {
-        if self.used + received.bytes.len() > ARENA {
+        if self.used + received.bytes.len() + SPARE > self.arena.len() {
             self.finish(ports);
         }
         if self.arena.len() < received.bytes.len() + SPARE {

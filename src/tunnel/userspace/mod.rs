@@ -143,6 +143,15 @@ impl Threads {
         }
     }
 
+    /// Trains of datagrams that are taken on their way at once. Each takes memory; more of them means fewer changes
+    /// between the programs that share a processor, but routers with one core have little memory.
+    fn trains(self) -> usize {
+        match self {
+            Self::One => 4,
+            Self::Two | Self::Three => 8,
+        }
+    }
+
     /// What the text `1`, `2` or `3` says.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -208,7 +217,7 @@ impl Userspace {
             merges: AtomicBool::new(true),
         });
         let from_tun = Some(FromTun::new(&shared));
-        let from_network = Some(FromNetwork::new(&shared, &wires.tun).map_err(failed)?);
+        let from_network = Some(FromNetwork::new(&shared, &wires.tun, config.threads.trains()).map_err(failed)?);
         let nothing = || Duties { tun: None, network: None };
         let (duties, others) = match config.threads {
             Threads::One => (Duties { tun: from_tun, network: from_network }, Vec::new()),

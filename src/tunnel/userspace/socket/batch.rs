@@ -27,9 +27,6 @@ const MOST: usize = 64;
 /// A train of datagrams is never longer than this, nor is a datagram.
 const LONGEST: usize = 65_536;
 
-/// Messages that are asked for while trains come: more would only touch more memory, 64 KiB each.
-const FEWEST: usize = 4;
-
 /// Messages longer than this are trains, or as good as trains.
 const TRAIN: usize = 4096;
 
@@ -247,6 +244,8 @@ pub(in crate::tunnel::userspace) struct ReceiveBatch {
     /// Memory of the system's that is not touched before datagrams come, and then mostly a page of each buffer. A vector
     /// of zeros is that with some C libraries only: with musl it would all be written.
     buffers: MmapMut,
+    /// Messages to ask for while trains come: more would only touch more memory, 64 KiB each.
+    trains: usize,
     /// Messages to ask for.
     ask: usize,
     received: usize,
@@ -255,9 +254,9 @@ pub(in crate::tunnel::userspace) struct ReceiveBatch {
 impl ReceiveBatch {
     /// # Errors
     /// When the system has no memory.
-    pub(in crate::tunnel::userspace) fn new() -> io::Result<Self> {
+    pub(in crate::tunnel::userspace) fn new(trains: usize) -> io::Result<Self> {
         let buffers = MmapMut::map_anon(MOST * LONGEST)?;
-        Ok(Self { messages: Messages::new(MOST), buffers, ask: FEWEST, received: 0 })
+        Ok(Self { messages: Messages::new(MOST), buffers, trains, ask: trains, received: 0 })
     }
 
     /// Receives what waits in the socket: see [`Self::messages`]. `AGAIN` when there is nothing.
@@ -286,7 +285,7 @@ impl ReceiveBatch {
         }
         self.received = received as usize;
         if self.messages.headers[..self.received].iter().any(|header| header.msg_len as usize > TRAIN) {
-            self.ask = FEWEST;
+            self.ask = self.trains;
         } else if self.received == self.ask {
             self.ask = (2 * self.ask).min(MOST);
         }
@@ -358,7 +357,7 @@ mod tests {
         let socket = sockets.of(Family::V4).expect("IPv4");
         let sender = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
         sender.send_to(b"x", ("127.0.0.1", sockets.port())).expect("sent");
-        let mut batch = ReceiveBatch::new().expect("memory");
+        let mut batch = ReceiveBatch::new(4).expect("memory");
         while batch.receive(socket) == Err(Errno::AGAIN) {
             let mut set = [PollFd::new(socket, PollFlags::IN)];
             poll(&mut set, None).expect("poll");

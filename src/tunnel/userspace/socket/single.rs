@@ -118,8 +118,8 @@ pub(in crate::tunnel::userspace) struct ReceiveBatch {
 }
 
 impl ReceiveBatch {
-    /// Fails nowhere: the other systems' does.
-    pub(in crate::tunnel::userspace) fn new() -> io::Result<Self> {
+    /// Fails nowhere: the other systems' does, and takes trains.
+    pub(in crate::tunnel::userspace) fn new(_trains: usize) -> io::Result<Self> {
         Ok(Self { arena: vec![0; ARENA], trains: Vec::with_capacity(MOST) })
     }
 
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn receive(socket: &UdpSocket, take: &mut dyn FnMut(Received<'_>)) {
-        let mut batch = ReceiveBatch::new().expect("memory");
+        let mut batch = ReceiveBatch::new(4).expect("memory");
         batch.receive(socket).expect("datagrams");
         batch.messages(Duration::ZERO).for_each(take);
         assert_eq!(batch.receive(socket), Err(Errno::AGAIN));
@@ -279,7 +279,7 @@ mod tests {
             );
             assert_eq!(sent_batch, TRAINS, "{family:?}");
             let received_batch = exchange(family, send, |socket, take| {
-                let mut batch = batch::ReceiveBatch::new().expect("memory");
+                let mut batch = batch::ReceiveBatch::new(4).expect("memory");
                 while batch.receive(socket).is_ok() {
                     batch.messages(Duration::ZERO).for_each(&mut *take);
                 }
@@ -313,7 +313,7 @@ mod tests {
         }
         send(&sockets, &mut outbox, &mut |error| panic!("not sent: {error}"));
         let socket = sockets.of(Family::V4).expect("IPv4");
-        let mut batch = ReceiveBatch::new().expect("memory");
+        let mut batch = ReceiveBatch::new(4).expect("memory");
         let mut first_bytes = Vec::new();
         let mut calls = 0;
         while first_bytes.len() < 4 {

@@ -152,7 +152,7 @@ impl World {
             let own = Own { addresses, link, control_port: CONTROL, mtu: MTU };
             let at = SocketAddr::from(([192, 0, 2, number + 1], 51_820));
             let plane = DataPlane::new(&private, own, now);
-            let (outbound, inbound) = (Outbound::new(plane.shared()), Inbound::new(plane.shared(), (true, true)));
+            let (outbound, inbound) = (Outbound::new(plane.shared()), Inbound::new(plane.shared(), (true, true), 4));
             Node { plane, outbound, inbound, key, at, v4, link, out: Out::default() }
         };
         Self { nodes: (0..count).map(node).collect(), now, crowded: false }
