@@ -67,6 +67,8 @@ pub struct Config {
     pub interface: String,
     /// Which tunnel carries the packets.
     pub tunnel: TunnelMode,
+    /// Whether the WireGuard port was asked for, in place of the default one of this node's address.
+    pub wg_port_given: bool,
     /// Where keys and state live (0700), one directory per interface inside it.
     pub state_dir: PathBuf,
     /// The admin socket.

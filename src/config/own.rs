@@ -51,6 +51,7 @@ pub(crate) fn build(network: &LoadedNetwork, values: &NodeValues, as_given: &Giv
     let socket = Path::new(DEFAULT_SOCKET_DIR).join(format!("{interface}.sock"));
     Some(Config {
         overlay: Overlay::new(file, Some(&interface), given),
+        wg_port_given: values.wg_port.known().is_some() || own.listed.is_some(),
         tunnel: values.tunnel.known().map(|tunnel| tunnel.value).unwrap_or_default(),
         state_dir: path(values.state_dir.known(), DEFAULT_STATE_DIR.into()),
         socket: path(values.socket.known(), socket),

@@ -26,6 +26,7 @@ pub mod saver;
 mod signal;
 mod start;
 pub mod store;
+mod tunnel;
 pub mod underlay;
 
 use crate::admin::log_level::LogControl;

@@ -103,6 +103,8 @@ struct Loop<S> {
     desired_system: Option<DesiredSystem>,
     next_system_retry: Time,
     leaving: Option<Time>,
+    /// Whether what goes on without this process is left behind.
+    detaches: bool,
     ended: Option<Result<(), DaemonError>>,
 }
 
@@ -149,6 +151,7 @@ impl<S: System> Loop<S> {
             desired_system: None,
             next_system_retry: Time::ZERO,
             leaving: None,
+            detaches: false,
             ended: None,
         }
     }
@@ -225,6 +228,7 @@ impl<S: System> Loop<S> {
             }
             Wake::Network => self.look_at_network().await,
             Wake::Signal(Signal::Stop) => self.stop().await,
+            Wake::Signal(Signal::Detach) => self.detach(),
             Wake::Signal(Signal::Reload) => self.ask_reload(wgnet_api::ReloadRequest::default(), None),
             Wake::FileRead(read) => self.file_read(*read).await,
         }
@@ -455,6 +459,13 @@ impl<S: System> Loop<S> {
         self.drain(now).await;
     }
 
+    /// Ends without a word to the mesh: the next run goes on where this one ends.
+    fn detach(&mut self) {
+        tracing::info!("detaching: the next start takes over");
+        self.detaches = true;
+        self.end(Ok(()));
+    }
+
     /// The first end counts.
     fn end(&mut self, outcome: Result<(), DaemonError>) {
         self.ended.get_or_insert(outcome);
@@ -474,9 +485,13 @@ impl<S: System> Loop<S> {
             () = tokio::time::sleep(LEAVE) => tracing::warn!("the disk does not take the state of the mesh"),
             Some(_) = signals.recv() => {}
         }
-        tunnel.close();
-        if let Err(error) = system.clean_up().await {
-            tracing::warn!("{error}");
+        if self.detaches {
+            tunnel.detach();
+        } else {
+            tunnel.close();
+            if let Err(error) = system.clean_up().await {
+                tracing::warn!("{error}");
+            }
         }
         tracing::debug!(counters = ?underlay.counters(), "underlay");
         tracing::info!("stopped");

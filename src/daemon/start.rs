@@ -15,23 +15,18 @@ use super::reload;
 use super::saver::Saver;
 use super::signal::{self, Signal};
 use super::store::{Loaded, Store};
+use super::tunnel;
 use super::underlay::Underlay;
 use crate::admin;
 use crate::admin::log_level::LogControl;
-use crate::config::{Config, TunnelMode};
+use crate::config::Config;
 use crate::mesh::engine::{Engine, Identity};
 use crate::mesh::ids::WgPublicKey;
 use crate::system::{System, SystemError};
-use crate::tunnel::userspace::{Threads, UAPI_DIRECTORY, Userspace, UserspaceConfig};
-use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
-
-/// Control datagrams of the tunnel that wait for the loop: at 1200 bytes each, 300 KB.
-const CONTROL: usize = 256;
 
 /// Starts a node and runs it to its end.
 pub(super) async fn start(config: Config, log: LogControl) -> Result<(), DaemonError> {
     let signals = signal::signals().map_err(|e| DaemonError(format!("cannot listen for signals: {e}")))?;
-    check_tunnel(&config)?;
     let system = open_system(&config.interface).map_err(named)?;
     let store = Store::open(&config.state_dir, &config.interface).map_err(named)?;
     let outcome = start_with(config, log, &store, signals, system).await;
@@ -66,7 +61,8 @@ async fn start_with(
 ) -> Result<(), Failure> {
     let clock = Clock::start();
     let Loaded { keys, epoch, mesh: saved, warnings } = store.load(wall().as_secs()).map_err(named)?;
-    let reload::Found { config, unconfirmed, rolled_back } = reload::at_start(config, store, wall()).map_err(named)?;
+    let reload::Found { mut config, unconfirmed, rolled_back } =
+        reload::at_start(config, store, wall()).map_err(named)?;
     let underlay = Underlay::bind(config.mesh.admin_port).map_err(|e| port_error(config.mesh.admin_port, &e))?;
     let (listener, socket_file) = admin::socket::bind(&config.socket).map_err(named)?;
     let tcp = match config.api_listen {
@@ -74,17 +70,21 @@ async fn start_with(
         None => None,
     };
 
-    let public_key = WgPublicKey(PublicKey::from(&StaticSecret::from(keys.wg_private)).to_bytes());
+    let mut public_key = WgPublicKey(PublicKey::from(&StaticSecret::from(keys.wg_private)).to_bytes());
+    let found = tunnel::find(&mut config, &mut public_key).map_err(named)?;
     let identity = Identity { seed: keys.seed, wg_public: public_key, epoch };
     let mut seed = Zeroizing::new([0; 32]);
     OsRng.fill_bytes(&mut *seed);
     let engine = Engine::new(config.mesh.clone(), identity, saved.as_deref(), *seed, clock.now());
 
-    let (tunnel, control) = open_tunnel(&config, Zeroizing::new(keys.wg_private), &engine).map_err(named)?;
+    let own = tunnel::Own {
+        private_key: Zeroizing::new(keys.wg_private),
+        public_key,
+        link: engine.link_address(),
+        links: config.mesh.key.network_id().link_network(),
+    };
     drop(keys);
-    if config.tunnel == TunnelMode::Auto {
-        tracing::info!("tunnel: {} (the kernel's comes with a later release)", tunnel.kind());
-    }
+    let (tunnel, control) = tunnel::open(&config, found, own, &underlay).map_err(named)?;
     let (requests, inbox) = admin::channel();
     let routes = admin::routes::router(requests, log);
     let tcp_server = tcp.map(|tcp| tokio::spawn(tcp.serve(routes.clone())));
@@ -148,18 +148,7 @@ fn ready_line(config: &Config, tunnel: &str) -> String {
     )
 }
 
-/// Refuses what is not built before anything is touched.
-fn check_tunnel(config: &Config) -> Result<(), DaemonError> {
-    match config.tunnel {
-        TunnelMode::Auto | TunnelMode::Userspace => Ok(()),
-        TunnelMode::Kernel | TunnelMode::Existing => Err(DaemonError(format!(
-            "--tunnel {} comes with a later release (`--tunnel userspace`, the embedded tunnel, works)",
-            config.tunnel.word()
-        ))),
-    }
-}
-
-fn named(error: impl std::error::Error) -> DaemonError {
+pub(super) fn named(error: impl std::error::Error) -> DaemonError {
     DaemonError(error.to_string())
 }
 
@@ -175,52 +164,4 @@ fn port_error(port: u16, error: &io::Error) -> DaemonError {
         }
         _ => format!("cannot use UDP port {port} (the admin port): {error}"),
     })
-}
-
-/// What the environment says of the embedded tunnel: `WGNET_OFFLOAD=off` for kernels whose offloads are broken,
-/// `WGNET_THREADS=1|2|3` for machines that know better than their number of cores.
-fn tunnel_settings() -> Result<(bool, Threads), TunnelError> {
-    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let wrong =
-        |name: &str, value: &str, words: &str| TunnelError::Unsupported(format!("{name}={value}: expected {words}"));
-    let offload = match value("WGNET_OFFLOAD").as_deref() {
-        None | Some("on") => true,
-        Some("off") => false,
-        Some(other) => return Err(wrong("WGNET_OFFLOAD", other, "on or off")),
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = match value("WGNET_THREADS").as_deref() {
-        None | Some("auto") => Threads::for_cores(cores),
-        Some(text) => Threads::parse(text).ok_or_else(|| wrong("WGNET_THREADS", text, "1, 2, 3 or auto"))?,
-    };
-    Ok((offload, threads))
-}
-
-/// Opens the embedded tunnel; its control datagrams come out of the queue.
-fn open_tunnel(
-    config: &Config,
-    private_key: Zeroizing<[u8; 32]>,
-    engine: &Engine,
-) -> Result<(Box<dyn Tunnel>, mpsc::Receiver<ControlDatagram>), TunnelError> {
-    let (send, receive) = mpsc::channel(CONTROL);
-    let link_address = engine.link_address();
-    let mut addresses = config.mesh.addresses.clone();
-    addresses.push(link_address.into());
-    let (offload, threads) = tunnel_settings()?;
-    let tunnel = Userspace::open(UserspaceConfig {
-        interface: config.interface.clone(),
-        private_key,
-        listen_port: config.mesh.wg_port,
-        mtu: config.mesh.mtu,
-        addresses,
-        link_address,
-        control_port: config.mesh.admin_port,
-        fwmark: None,
-        // A full queue drops the datagram, as a full socket would: the engine sends again what matters.
-        control: Box::new(move |datagram| drop(send.try_send(datagram))),
-        offload,
-        threads,
-        uapi_dir: UAPI_DIRECTORY.into(),
-    })?;
-    Ok((Box::new(tunnel), receive))
 }

@@ -81,6 +81,15 @@ impl Underlay {
         socket.and_then(|socket| socket.local_addr().ok()).map_or(0, |address| address.port())
     }
 
+    /// Lets `open` bind a socket of this port to one address. Nobody else can meanwhile, but for this user.
+    pub fn sharing<T>(&self, open: impl FnOnce() -> T) -> T {
+        let share = |on| self.v6.as_ref().map(|socket| SockRef::from(socket).set_reuse_port(on));
+        let _ = share(true);
+        let opened = open();
+        let _ = share(false);
+        opened
+    }
+
     /// What went wrong so far.
     pub fn counters(&self) -> Counters {
         self.counters

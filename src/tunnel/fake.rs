@@ -74,6 +74,8 @@ impl Tunnel for FakeTunnel {
     fn close(self: Box<Self>) {
         self.with(|record| record.closed = true);
     }
+
+    fn detach(self: Box<Self>) {}
 }
 
 #[cfg(test)]

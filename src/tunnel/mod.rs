@@ -4,7 +4,11 @@
 //! difference, adds, moves, then removes. It never clears and refills, and never "corrects" an endpoint that
 //! WireGuard learned by roaming.
 
+pub mod device;
+pub mod existing;
 pub mod fake;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 pub mod userspace;
 
 use std::net::{Ipv6Addr, SocketAddrV6};
@@ -26,8 +30,11 @@ pub trait Tunnel: Send {
     /// Which backend this is, as `status` shows it: `userspace`, `kernel` or `existing`.
     fn kind(&self) -> &'static str;
 
-    /// Takes the interface down, with its sockets and files.
+    /// Takes the interface down, with its sockets and files; one that was there before is left as it was found.
     fn close(self: Box<Self>);
+
+    /// Ends, and leaves behind what goes on without this process: the next run takes it over.
+    fn detach(self: Box<Self>);
 }
 
 /// A control datagram that came out of the tunnel.
@@ -52,21 +59,12 @@ pub enum TunnelError {
         /// How to mend it; empty when there is nothing to say.
         remedy: String,
     },
-    /// The backend is not built yet or not for this system.
+    /// The backend is not for this system, or was told something it does not know.
     #[error("{0}")]
     Unsupported(String),
     /// The device loop ended.
     #[error("the tunnel's device loop has ended: {0}")]
     Ended(String),
-}
-
-impl TunnelError {
-    /// `--tunnel` named a backend that this build does not have.
-    pub fn not_built(backend: &str) -> Self {
-        Self::Unsupported(format!(
-            "the {backend} tunnel is not built yet: use --tunnel userspace, or leave --tunnel away"
-        ))
-    }
 }
 
 fn remedy_text(remedy: &str) -> String {

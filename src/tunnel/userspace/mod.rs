@@ -316,6 +316,10 @@ impl Tunnel for Userspace {
     fn close(mut self: Box<Self>) {
         self.end();
     }
+
+    fn detach(self: Box<Self>) {
+        self.close();
+    }
 }
 
 impl Drop for Userspace {

@@ -1,0 +1,178 @@
+//! The kernel's WireGuard, driven by netlink.
+//!
+//! The interface is made where there is none. One with this node's own key is what a former run left, on purpose or because
+//! it was killed: it is taken over as it stands, and not a packet is lost. Any other interface of that name is refused:
+//! `existing` is for those.
+
+mod link;
+mod netlink;
+mod wireguard;
+
+use std::io;
+
+use ipnet::Ipv6Net;
+use nix::libc;
+use zeroize::Zeroizing;
+
+use self::wireguard::KernelDevice;
+use super::device::{ControlSocket, Device, Driven, Ending, Own};
+use super::{Tunnel, TunnelError};
+use crate::mesh::ids::WgPublicKey;
+
+/// What a kernel tunnel needs to know.
+pub struct KernelConfig {
+    /// Name of the interface.
+    pub interface: String,
+    /// Own private key.
+    pub private_key: Zeroizing<[u8; 32]>,
+    /// Its public half.
+    pub public_key: WgPublicKey,
+    /// UDP port.
+    pub port: u16,
+    /// The network of all link addresses.
+    pub links: Ipv6Net,
+}
+
+/// Why there is no kernel tunnel.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The kernel cannot do it here; another tunnel may. Says why.
+    Unavailable(String),
+    /// Another tunnel would meet the same.
+    Failed(TunnelError),
+}
+
+/// An interface of the kernel's that stands, and is this node's.
+pub struct Kernel {
+    config: KernelConfig,
+    device: KernelDevice,
+    made: bool,
+}
+
+impl Kernel {
+    /// Makes the interface, or takes over what a former run left.
+    ///
+    /// # Errors
+    /// Nothing is left behind.
+    pub fn open(config: KernelConfig) -> Result<Self, Refusal> {
+        let unavailable = |why: &str, e: &io::Error| Refusal::Unavailable(format!("{why}: {e}"));
+        if !std::path::Path::new("/proc/net/if_inet6").exists() {
+            return Err(Refusal::Unavailable(
+                "this machine has no IPv6, which the mesh's own traffic needs in the kernel's tunnel".to_owned(),
+            ));
+        }
+        let made = match link::add(&config.interface) {
+            Ok(()) => true,
+            Err(e) if e.raw_os_error() == Some(libc::EEXIST) => false,
+            Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                return Err(Refusal::Unavailable("this kernel has no WireGuard".to_owned()));
+            }
+            Err(e) => return Err(unavailable("the kernel makes no WireGuard interface", &e)),
+        };
+        let opened = Self::take(config.interface.clone(), config, made);
+        if let Err((interface, _)) = &opened
+            && made
+        {
+            let _ = link::remove(interface);
+        }
+        opened.map_err(|(_, refusal)| refusal)
+    }
+
+    fn take(interface: String, config: KernelConfig, made: bool) -> Result<Self, (String, Refusal)> {
+        let failed = |source: io::Error| {
+            let what = format!("cannot set up {interface}");
+            (interface.clone(), Refusal::Failed(TunnelError::System { what, source, remedy: String::new() }))
+        };
+        let mut device = KernelDevice::open(&config.interface).map_err(failed)?;
+        if made {
+            match device.set_own(Some(&config.private_key), Some(config.port)) {
+                Ok(()) => {}
+                Err(e) => return Err((interface.clone(), Refusal::Failed(port_or(e, &config)))),
+            }
+            return Ok(Self { config, device, made });
+        }
+        let is_ours = match device.read() {
+            Ok(state) => state.public_key == Some(config.public_key),
+            // An interface of another kind.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) => return Err(failed(e)),
+        };
+        if !is_ours {
+            return Err((interface.clone(), Refusal::Failed(taken(&interface))));
+        }
+        tracing::info!("{interface} stands from before, with this node's key: taking it over as it is");
+        Ok(Self { config, device, made })
+    }
+
+    /// Carries the mesh from now on.
+    ///
+    /// # Errors
+    /// The control port is taken. An interface that was made is removed again.
+    pub fn start(self, control: io::Result<ControlSocket>) -> Result<Box<dyn Tunnel>, TunnelError> {
+        let Self { config, device, made } = self;
+        let control = match control {
+            Ok(control) => control,
+            Err(source) => {
+                if made {
+                    let _ = link::remove(&config.interface);
+                }
+                let what = format!("cannot open the mesh's own socket on {}", config.interface);
+                return Err(TunnelError::System { what, source, remedy: String::new() });
+            }
+        };
+        let ending = Box::new(Removal { interface: config.interface.clone() });
+        let own = Own {
+            name: config.interface,
+            kind: "kernel",
+            private_key: Some(config.private_key),
+            public_key: config.public_key,
+            port: config.port,
+            links: config.links,
+        };
+        Ok(Box::new(Driven::new(own, device, control, ending)))
+    }
+}
+
+/// Speaks with a WireGuard interface of the kernel's that someone else made.
+///
+/// # Errors
+/// `NotFound` when there is none of that name.
+pub(super) fn device(interface: &str) -> io::Result<Box<dyn Device>> {
+    let mut device = KernelDevice::open(interface)?;
+    device.read()?;
+    Ok(Box::new(device))
+}
+
+/// Removes the interface.
+struct Removal {
+    interface: String,
+}
+
+impl Ending for Removal {
+    fn close(self: Box<Self>, _: &mut dyn Device, _: &[WgPublicKey]) {
+        if let Err(e) = link::remove(&self.interface)
+            && e.raw_os_error() != Some(libc::ENODEV)
+        {
+            tracing::warn!("cannot remove {}: {e}", self.interface);
+        }
+    }
+}
+
+fn taken(interface: &str) -> TunnelError {
+    TunnelError::System {
+        what: format!("cannot make interface {interface}"),
+        source: io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is one of that name, and it has not this node's key",
+        ),
+        remedy: format!(
+            "choose another name, remove it with `ip link del {interface}`, or adopt it with --tunnel existing"
+        ),
+    }
+}
+
+fn port_or(source: io::Error, config: &KernelConfig) -> TunnelError {
+    let remedy = if source.kind() == io::ErrorKind::AddrInUse { "choose another with -w" } else { "" };
+    let what = format!("cannot give {} its key and UDP port {}", config.interface, config.port);
+    TunnelError::System { what, source, remedy: remedy.to_owned() }
+}
