@@ -14,6 +14,19 @@ pub const MTU: u16 = 1420;
 /// How long a program may take to make its interface.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Starts `program` with `options` and `-f INTERFACE`, and waits for the interface, which has no key and no port yet.
+///
+/// # Panics
+/// When the interface does not appear; with what the program printed.
+pub fn bare(machine: &Machine, interface: &str, program: &Path, options: &[&str]) -> Process {
+    std::fs::create_dir_all(machine.path("/run/wireguard")).expect("a folder for sockets");
+    let program = Program::new(program.display().to_string()).args(options).args(["-f", interface]);
+    let process = machine.start(&program);
+    let appears = until(SOON, || machine.namespace().attempt("wg", &["show", interface], "").ok());
+    assert!(appears.is_some(), "{program:?} makes no interface:\n{}", process.log().text());
+    process
+}
+
 /// A running program and its interface. Dropped, both are gone.
 pub struct Device {
     machine: Machine,
@@ -23,16 +36,12 @@ pub struct Device {
 }
 
 impl Device {
-    /// Starts `program` with `options` and `-f INTERFACE`, and waits for the interface, which gets a new key and [`PORT`].
+    /// As [`bare`], with a new key and [`PORT`].
     ///
     /// # Panics
     /// When the interface does not appear; with what the program printed.
     pub fn start(machine: &Machine, interface: &str, program: &Path, options: &[&str]) -> Self {
-        std::fs::create_dir_all(machine.path("/run/wireguard")).expect("a folder for sockets");
-        let program = Program::new(program.display().to_string()).args(options).args(["-f", interface]);
-        let process = machine.start(&program);
-        let appears = until(SOON, || machine.namespace().attempt("wg", &["show", interface], "").ok());
-        assert!(appears.is_some(), "{program:?} makes no interface:\n{}", process.log().text());
+        let process = bare(machine, interface, program, options);
         machine.write("/run/key", machine.command("wg", &["genkey"]).trim());
         machine.command("wg", &["set", interface, "listen-port", &PORT.to_string(), "private-key", "/run/key"]);
         // boringtun-cli does not tell its own public key.

@@ -221,11 +221,12 @@ fn a_mistake_in_the_network_file_is_named_with_its_line() {
 }
 
 #[test]
-fn tunnels_that_are_not_built_yet() {
-    for mode in ["kernel", "existing"] {
+fn tunnels_that_cannot_be_had() {
+    let kernel = ["kernel", "no WireGuard", "--tunnel userspace"];
+    for (mode, says) in [("kernel", &kernel), ("existing", &["wg0", "ip link add wg0 type wireguard", "there"])] {
         let lab = Lab::new("tunnel mode", Load::Light);
         let alone = alone(&lab, |_, alice| alice.add_args(&["--tunnel", mode]));
-        fails_saying(&alone, &[mode]);
+        fails_saying(&alone, says);
     }
 }
 

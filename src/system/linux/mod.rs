@@ -7,6 +7,7 @@
 //! A machine without IPv6 gets the IPv4 half and one line in the log.
 
 mod address;
+mod confinement;
 mod error;
 mod forwarding;
 mod local;
@@ -26,6 +27,7 @@ use tokio::task::AbortHandle;
 use super::{System, SystemError};
 use crate::mesh::io::{DesiredSystem, LocalNetwork};
 use address::Addresses;
+use confinement::Confinement;
 use error::{errno, refused};
 use forwarding::Forwarding;
 use watch::Watch;
@@ -43,6 +45,7 @@ pub struct LinuxSystem {
     watch: Watch,
     addresses: Addresses,
     forwarding: Forwarding,
+    confinement: Confinement,
     ipv6_reported: bool,
 }
 
@@ -69,6 +72,7 @@ impl LinuxSystem {
             watch: Watch::open(),
             addresses: Addresses::default(),
             forwarding: Forwarding::new(interface),
+            confinement: Confinement::default(),
             ipv6_reported: false,
         })
     }
@@ -157,7 +161,14 @@ impl System for LinuxSystem {
         outcome.note(self.bring_up(&link).await);
         outcome.note(route::set(&self.netlink, &self.interface, link.index, &routes, &addresses).await);
         outcome.note(self.addresses.remove_others(&self.netlink, &self.interface, link.index, &addresses).await);
-        self.forwarding.set(desired.forwarding);
+        // The way is closed before it is opened.
+        let overlay = if desired.forwarding { &routes[..] } else { &[] };
+        let confined = self.confinement.set(&self.netlink, &self.interface, link.index, overlay).await;
+        let may_open = confined.is_ok();
+        outcome.note(confined);
+        if may_open || !desired.forwarding {
+            self.forwarding.set(desired.forwarding);
+        }
         outcome.result()
     }
 
@@ -171,15 +182,17 @@ impl System for LinuxSystem {
 
     async fn clean_up(&mut self) -> Result<(), SystemError> {
         self.forwarding.restore();
+        let confinement = self.confinement.clean_up(&self.netlink, &self.interface).await;
         let mut links = self.netlink.link().get().match_name(self.interface.clone()).execute();
         let index = match links.try_next().await {
             Ok(Some(message)) => message.header.index,
             // The interface is gone, and its addresses and routes with it.
-            Ok(None) => return Ok(()),
-            Err(e) if errno(&e) == Some(Errno::NODEV) => return Ok(()),
+            Ok(None) => return confinement,
+            Err(e) if errno(&e) == Some(Errno::NODEV) => return confinement,
             Err(e) => return Err(refused(format!("cannot find interface {}", self.interface), &e)),
         };
         let mut outcome = First::default();
+        outcome.note(confinement);
         outcome.note(route::set(&self.netlink, &self.interface, index, &[], &[]).await);
         outcome.note(self.addresses.remove_others(&self.netlink, &self.interface, index, &[]).await);
         outcome.result()

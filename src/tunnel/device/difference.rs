@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 use tracing::debug;
 
+use super::observation::Times;
 use super::{Action, DeviceState, PeerChange, PeerState};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel};
@@ -18,12 +19,19 @@ use crate::mesh::io::{DesiredPeer, DesiredTunnel};
 /// As long as a session lives, the endpoint works (`REJECT_AFTER_TIME`, section 6.1 of the WireGuard paper).
 const SESSION: Duration = Duration::from_secs(180);
 
+/// So long what a former run left stands although the mesh does not want it (yet): its links come up one by one after a
+/// start, and until then nothing that works is taken away.
+const ADOPTION: Duration = Duration::from_secs(20);
+
 /// What the mesh wants of a device, and what it has done there.
 #[derive(Debug)]
 pub(super) struct Wishes {
     /// The link addresses: a peer with one of them was made by the mesh, if need be in a former run.
     links: Ipv6Net,
     pub(super) desired: DesiredTunnel,
+    /// What a former run left, as it was found at the first look; and until when it stands, in steady time.
+    inherited: BTreeMap<IpNet, WgPublicKey>,
+    adopts_until: Option<Duration>,
     /// Peers that were set up in this run.
     known: BTreeMap<WgPublicKey, Known>,
     /// Where the mesh put prefixes: others at the same peers are a person's.
@@ -44,6 +52,8 @@ impl Wishes {
         Self {
             links,
             desired: DesiredTunnel::default(),
+            inherited: BTreeMap::new(),
+            adopts_until: None,
             known: BTreeMap::new(),
             placed: BTreeMap::new(),
             lent: BTreeMap::new(),
@@ -51,13 +61,16 @@ impl Wishes {
     }
 
     /// The changes that make `state` what is wanted, in the order in which they must happen. `parking` is the key of a peer
-    /// that does not exist; `since_epoch` the time of day.
-    pub(super) fn changes(
-        &mut self,
-        state: &DeviceState,
-        parking: WgPublicKey,
-        since_epoch: Duration,
-    ) -> Vec<PeerChange> {
+    /// that does not exist.
+    pub(super) fn changes(&mut self, state: &DeviceState, parking: WgPublicKey, times: Times) -> Vec<PeerChange> {
+        if self.adopts_until.is_none() {
+            let left = state.peers.iter().filter(|(_, peer)| self.has_link(peer));
+            self.inherited = left.flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key))).collect();
+            self.placed.clone_from(&self.inherited);
+        }
+        if times.steady >= *self.adopts_until.get_or_insert(times.steady + ADOPTION) {
+            self.inherited.clear();
+        }
         let desired = std::mem::take(&mut self.desired);
         let wanted: Vec<&DesiredPeer> =
             desired.peers.iter().filter(|peer| Some(peer.public_key) != state.public_key).collect();
@@ -75,7 +88,7 @@ impl Wishes {
         self.lent.extend(borrowed);
         let mut changes = Vec::new();
         for peer in &wanted {
-            self.set_up(peer, state, since_epoch, &mut changes);
+            self.set_up(peer, state, times.wall, &mut changes);
         }
         let (returned, parked, removed) = self.leftovers(state, &keys, &owners);
         changes.extend(returned.into_iter().map(|(key, allowed)| PeerChange { allowed, ..PeerChange::update(key) }));
@@ -87,7 +100,11 @@ impl Wishes {
 
         self.known.retain(|key, _| keys.contains(key));
         self.lent.retain(|prefix, _| owners.contains_key(prefix));
-        self.placed = owners;
+        let stands = |(prefix, key): &(&IpNet, &WgPublicKey)| {
+            state.peers.get(key).is_some_and(|peer| peer.allowed.contains(prefix)) && !owners.contains_key(prefix)
+        };
+        self.placed = self.inherited.iter().filter(stands).map(|(prefix, key)| (*prefix, *key)).collect();
+        self.placed.extend(owners);
         self.desired = desired;
         changes
     }
@@ -172,15 +189,18 @@ impl Wishes {
         for (key, peer) in state.peers.iter().filter(|(key, peer)| self.is_ours(key, peer)) {
             let stays = keys.contains(key);
             if !stays {
+                if self.inherited.values().any(|inherited| inherited == key) {
+                    continue;
+                }
                 removed.push(*key);
             }
-            // Of a former run of this daemon nothing is known: whatever its peers have is the mesh's.
-            let adopted = self.has_link(peer) && self.placed.values().all(|owner| owner != key);
             for prefix in peer.allowed.iter().filter(|prefix| !owners.contains_key(prefix)) {
                 let lender = self.lent.get(prefix).filter(|lender| state.peers.contains_key(lender));
                 match lender {
                     Some(lender) => returned.entry(*lender).or_default().push(*prefix),
-                    None if stays && (adopted || self.placed.get(prefix) == Some(key)) => parked.push(*prefix),
+                    None if stays && self.placed.get(prefix) == Some(key) && !self.inherited.contains_key(prefix) => {
+                        parked.push(*prefix);
+                    }
                     None => {}
                 }
             }

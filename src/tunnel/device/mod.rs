@@ -221,7 +221,7 @@ impl<D: Device> Driven<D> {
         if key.is_some() || port.is_some() {
             self.device.set_own(key.map(|key| &**key), port).map_err(|e| self.failed("set key and port of", e))?;
         }
-        let changes = self.wishes.changes(state, parking(), Times::now().wall);
+        let changes = self.wishes.changes(state, parking(), Times::now());
         if !changes.is_empty() {
             self.device.change(&changes).map_err(|e| self.failed("change the peers of", e))?;
         }
@@ -251,7 +251,7 @@ impl<D: Device> Tunnel for Driven<D> {
             return Ok(());
         }
         let state = self.read()?;
-        if self.wishes.changes(&state, parking(), Times::now().wall).is_empty() {
+        if self.wishes.changes(&state, parking(), Times::now()).is_empty() {
             return Ok(());
         }
         let what = format!("cannot set the peers of {}", self.name);

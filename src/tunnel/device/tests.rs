@@ -15,6 +15,8 @@ use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel, EndpointHint};
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
+/// Long after the start.
+const LATER: Times = Times { wall: NOW, steady: Duration::from_secs(1_000) };
 const PARKING: WgPublicKey = WgPublicKey([0xff; 32]);
 
 fn links() -> Ipv6Net {
@@ -81,10 +83,11 @@ fn apply(state: &mut DeviceState, changes: &[PeerChange]) -> BTreeSet<WgPublicKe
 }
 
 fn set(wishes: &mut Wishes, state: &mut DeviceState, wanted: DesiredTunnel) -> BTreeSet<WgPublicKey> {
+    wishes.changes(state, PARKING, Times { steady: Duration::ZERO, ..LATER });
     wishes.desired = wanted;
-    let changes = wishes.changes(state, PARKING, NOW);
+    let changes = wishes.changes(state, PARKING, LATER);
     let removed = apply(state, &changes);
-    assert_eq!(wishes.changes(state, PARKING, NOW), [], "a second look finds nothing to do");
+    assert_eq!(wishes.changes(state, PARKING, LATER), [], "a second look finds nothing to do");
     removed
 }
 
@@ -100,7 +103,7 @@ fn peers_come_with_their_prefixes_and_go_and_what_did_not_change_is_not_mentione
     assert_eq!((state.peers[&key(1)].keepalive, state.peers.len()), (25, 2));
 
     wishes.desired = desired(&[(1, &[1]), (2, &[2, 3])]);
-    let changes = wishes.changes(&state, PARKING, NOW);
+    let changes = wishes.changes(&state, PARKING, LATER);
     assert_eq!(changes, [PeerChange { allowed: vec![overlay(3)], ..PeerChange::update(key(2)) }]);
     assert!(apply(&mut state, &changes).is_empty());
     assert_eq!(allowed(&state, 1), [overlay(1), link(1)]);
@@ -183,7 +186,17 @@ fn a_restart_takes_over_its_peers_and_removes_those_that_are_gone() {
     let mut state = DeviceState::default();
     set(&mut Wishes::new(links()), &mut state, desired(&[(1, &[1, 3]), (2, &[2])]));
     state.peers.insert(key(9), PeerState { allowed: [overlay(77)].into(), ..PeerState::default() });
-    let removed = set(&mut Wishes::new(links()), &mut state, desired(&[(1, &[1])]));
+    // Nothing is taken away while the links come up.
+    let (mut next, left) = (Wishes::new(links()), state.clone());
+    for (second, wanted) in [(0, desired(&[])), (1, desired(&[(1, &[])])), (2, desired(&[(1, &[1])]))] {
+        next.desired = wanted;
+        let changes = next.changes(&state, PARKING, Times { steady: Duration::from_secs(second), ..LATER });
+        assert!(apply(&mut state, &changes).is_empty());
+        let prefixes = |state: &DeviceState| [1, 2, 9].map(|peer| allowed(state, peer));
+        assert_eq!(prefixes(&state), prefixes(&left));
+    }
+    let changes = next.changes(&state, PARKING, LATER);
+    let removed = apply(&mut state, &changes);
     assert_eq!(Vec::from_iter(removed), [key(2)]);
     assert_eq!(allowed(&state, 1), [overlay(1), link(1)]);
     assert_eq!(allowed(&state, 9), [overlay(77)]);
