@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::echo::Echo;
 use crate::machine::Machine;
 use crate::process::lock;
-use crate::wait::until;
+use crate::wait::{allowed, until_exactly};
 
 /// Who takes part: the machine, its overlay address, its name in reports.
 pub(crate) struct Party {
@@ -58,8 +58,13 @@ impl AllPairs {
     }
 
     /// Waits until every pair was answered, at most `within`, and ends the check.
-    pub fn finish(mut self, within: Duration) -> Reach {
-        let _ = until(within, || (lock(&self.shared.first).len() == self.wanted.len()).then_some(()));
+    pub fn finish(self, within: Duration) -> Reach {
+        self.look_on(allowed(within))
+    }
+
+    /// The same, but `time` is meant as it stands: for pairs of which none is to pass.
+    pub fn look_on(mut self, time: Duration) -> Reach {
+        let _ = until_exactly(time, || (lock(&self.shared.first).len() == self.wanted.len()).then_some(()));
         self.end();
         let name = |(from, to): &(usize, usize)| (self.names[*from].clone(), self.names[*to].clone());
         let first = lock(&self.shared.first);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::echo::Echo;
 use crate::machine::Machine;
 use crate::process::lock;
-use crate::wait::until;
+use crate::wait::{allowed, until, until_exactly};
 
 /// A probe is lost when it was not answered this long after it was sent.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -60,8 +60,9 @@ impl Flow {
     pub fn all_clean_for<'a>(flows: impl IntoIterator<Item = &'a Self>, quiet: Duration, within: Duration) {
         let start = Instant::now();
         for flow in flows {
-            let left = (start + within).saturating_duration_since(Instant::now());
-            let clean = until(left, || flow.clean_since(start).filter(|since| since.elapsed() >= quiet + PATIENCE));
+            let left = (start + allowed(within)).saturating_duration_since(Instant::now());
+            let clean =
+                until_exactly(left, || flow.clean_since(start).filter(|since| since.elapsed() >= quiet + PATIENCE));
             clean.unwrap_or_else(|| panic!("not without loss for {quiet:?}: {}", flow.report(Instant::now())));
         }
     }

@@ -88,7 +88,11 @@ impl Lab {
 
     /// Takes charge of a daemon: its log is printed when the test fails, and it is ended with the lab.
     pub(crate) fn adopt(&self, node: &Node) {
-        lock(&self.nodes).push(node.clone());
+        let mut nodes = lock(&self.nodes);
+        if let Some(tunnel) = tunnel_of(nodes.len()) {
+            node.set_env("WGNET_TUNNEL", &tunnel);
+        }
+        nodes.push(node.clone());
     }
 
     /// Starts all these daemons, one right after the other; gives back the moment just before the last one's start.
@@ -119,9 +123,15 @@ impl Lab {
 
     /// Asserts that none of these directed pairs passes during `time`.
     pub fn none_pass(&self, from: &Node, to: &Node, time: Duration) {
-        let reach = self.watch_pairs([from, to]).finish(time);
+        let reach = self.watch_pairs([from, to]).look_on(time);
         assert_eq!(reach.passed(), 0, "{reach}");
     }
+}
+
+/// What `WGNET_TEST_TUNNELS` says of a lab's daemon number `number`: the words, such as `kernel,userspace`, in turn.
+fn tunnel_of(number: usize) -> Option<String> {
+    let words = std::env::var("WGNET_TEST_TUNNELS").ok()?;
+    words.split(',').cycle().nth(number).map(ToOwned::to_owned)
 }
 
 impl Drop for Lab {

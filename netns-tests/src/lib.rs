@@ -64,4 +64,4 @@ pub use router::Nat;
 pub use segment::Segment;
 pub use slots::Load;
 pub use swarm::Swarm;
-pub use wait::until;
+pub use wait::{allowed, until};

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use netns_tests::topology::{Row, network_of_row, row};
-use netns_tests::{Lab, Load, Machine, Node, until};
+use netns_tests::{Lab, Load, Machine, Node, allowed, until};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -54,21 +54,21 @@ fn heal_time(lab: &Lab, row: &Row, split: usize, length: Duration) -> Duration {
 fn two_halves_apart_for_90_seconds_meet_within_15_seconds() {
     let lab = Lab::new("partition of 90 s", Load::Light);
     let took = heal_time(&lab, &two_halves(&lab), 2, Duration::from_secs(90));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < allowed(Duration::from_secs(15)), "{took:?}");
 }
 
 #[test]
 fn a_short_partition_heals_within_15_seconds() {
     let lab = Lab::new("partition of 12 s", Load::Light);
     let took = heal_time(&lab, &two_halves(&lab), 2, Duration::from_secs(12));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < allowed(Duration::from_secs(15)), "{took:?}");
 }
 
 #[test]
 fn a_single_node_apart_for_90_seconds_comes_back_within_15_seconds() {
     let lab = Lab::new("single node apart", Load::Light);
     let took = heal_time(&lab, &two_halves(&lab), 3, Duration::from_secs(90));
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < allowed(Duration::from_secs(15)), "{took:?}");
 }
 
 #[test]
@@ -84,5 +84,5 @@ fn a_node_that_starts_while_it_is_cut_off_joins_after_the_heal() {
     let healed = Instant::now();
     row.segment.heal_all();
     let took = pairs.finish(Duration::from_secs(60)).complete_after(healed);
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < allowed(Duration::from_secs(15)), "{took:?}");
 }
