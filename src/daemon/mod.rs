@@ -28,6 +28,7 @@ mod start;
 pub mod store;
 mod tunnel;
 pub mod underlay;
+mod watchdog;
 
 use crate::admin::log_level::LogControl;
 use crate::config::Config;

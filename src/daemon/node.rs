@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 pub(super) use network_file::Unconfirmed;
 
 use super::DaemonError;
-use super::clock::{Clock, wall};
+use super::clock::{Clock, Jumps, wall};
 use super::health::Health;
 use super::journal::Journal;
 use super::publisher::Publisher;
@@ -22,6 +22,7 @@ use super::saver::{Saved, Saver};
 use super::signal::Signal;
 use super::store::Store;
 use super::underlay::{BATCH, Family, Received, Underlay};
+use super::watchdog::Watchdog;
 use crate::admin::metrics::{Figures, StepTimes};
 use crate::admin::{self, Request};
 use crate::config::Config;
@@ -32,6 +33,7 @@ use crate::mesh::io::{Command, DesiredSystem, DesiredTunnel, Destination, LocalN
 use crate::mesh::time::Time;
 use crate::mesh::view::View;
 use crate::system::System;
+use crate::tunnel::device::Times;
 use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
 
 /// How often the engine hears of the tunnel's counters.
@@ -105,6 +107,8 @@ struct Loop<S> {
     leaving: Option<Time>,
     /// Whether what goes on without this process is left behind.
     detaches: bool,
+    watchdog: Watchdog,
+    jumps: Jumps,
     ended: Option<Result<(), DaemonError>>,
 }
 
@@ -152,6 +156,8 @@ impl<S: System> Loop<S> {
             next_system_retry: Time::ZERO,
             leaving: None,
             detaches: false,
+            watchdog: Watchdog::from_environment(),
+            jumps: Jumps::default(),
             ended: None,
         }
     }
@@ -324,6 +330,7 @@ impl<S: System> Loop<S> {
     /// Tells the engine about the tunnel: each second, and at once when a handshake or an endpoint is new.
     async fn look_at_tunnel(&mut self) {
         let now = self.now();
+        self.look_at_clocks(now).await;
         let report = match self.node.tunnel.report() {
             Ok(report) => report,
             Err(error) => {
@@ -340,6 +347,29 @@ impl<S: System> Loop<S> {
             self.drain(now).await;
         }
         self.next_look = now + if waits { QUICK_REPORT } else { REPORT };
+        self.watchdog.feed(now);
+    }
+
+    /// Notices that the machine slept, or that its clock was set.
+    async fn look_at_clocks(&mut self, now: Time) {
+        let seen = self.jumps.look(Times::now(), now);
+        let subject = self.node.config.mesh.name.to_string();
+        if let Some(slept) = seen.slept {
+            let text = format!("this machine slept for {} s: every link is asked at once", slept.as_secs());
+            let subject = subject.clone();
+            self.journal.add(wall(), Event { severity: Severity::Info, kind: EventKind::Link, subject, text });
+            // There may be no link to ask yet.
+            let _ = self.node.engine.handle_command(now, Command::Probe { peer: None });
+            self.drain(now).await;
+        }
+        if let Some(set) = seen.set_back {
+            let text = format!(
+                "this machine's clock was set back by {} s: peers refuse handshakes that look older than the last one, \
+                 until its time is over or their sessions are made anew",
+                set.as_secs()
+            );
+            self.journal.add(wall(), Event { severity: Severity::Warning, kind: EventKind::Link, subject, text });
+        }
     }
 
     async fn look_at_network(&mut self) {

@@ -42,8 +42,8 @@ pub(super) fn find(config: &mut Config, public_key: &mut WgPublicKey) -> Result<
     if let Some(key) = found.public_key() {
         *public_key = key;
     }
-    let (has, wanted) = (found.port(), config.mesh.wg_port);
-    if has != 0 && has != wanted {
+    let wanted = config.mesh.wg_port;
+    if let Some(has) = found.port().filter(|has| *has != wanted) {
         if config.wg_port_given {
             return Err(TunnelError::Unsupported(format!(
                 "{} has UDP port {has}, but {wanted} is asked for: give the interface that port, or change -w or the \
@@ -72,8 +72,7 @@ pub(super) fn open(
         underlay.sharing(|| ControlSocket::open(&config.interface, own.link, config.mesh.admin_port, handler))
     };
     if let Some(found) = found {
-        let keys = (own.public_key, own.private_key.clone());
-        let tunnel = found.start(keys, config.mesh.wg_port, own.links, control())?;
+        let tunnel = found.start(own.private_key.clone(), config.mesh.wg_port, own.links, control())?;
         return Ok((tunnel, receive));
     }
     if config.tunnel == TunnelMode::Userspace {

@@ -47,8 +47,7 @@ impl ControlSocket {
     pub fn open(interface: &str, address: Ipv6Addr, port: u16, handler: Handler) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV6, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         socket.set_only_v6(true)?;
-        socket.bind_device(Some(interface.as_bytes()))?;
-        socket.set_freebind_v6(true)?;
+        bind_to(&socket, interface)?;
         // The admin port of the underlay is the same one, bound to no address: the socket of the longest match wins.
         socket.set_reuse_port(true)?;
         socket.bind(&SocketAddr::from((address, port)).into())?;
@@ -78,6 +77,18 @@ impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.reader.abort();
     }
+}
+
+/// Binds to the interface, and lets an address be bound that comes later.
+#[cfg(target_os = "linux")]
+fn bind_to(socket: &Socket, interface: &str) -> io::Result<()> {
+    socket.bind_device(Some(interface.as_bytes()))?;
+    socket.set_freebind_v6(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_to(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "adopted interfaces need Linux so far"))
 }
 
 async fn read(socket: Arc<UdpSocket>, traffic: Arc<Mutex<Traffic>>, handler: Handler) {

@@ -6,6 +6,7 @@
 //! are WireGuard's: a hint is applied once, and never over one that works.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
@@ -45,6 +46,8 @@ pub(super) struct Wishes {
 struct Known {
     hint: u64,
     generation: u32,
+    /// Where it was when it was last seen: if another program removes it, it is found again there.
+    endpoint: Option<SocketAddr>,
 }
 
 impl Wishes {
@@ -135,11 +138,12 @@ impl Wishes {
         let now = Known {
             hint: hint.map_or(0, |hint| hint.serial).max(before.map_or(0, |before| before.hint)),
             generation: wanted.generation.max(before.map_or(0, |before| before.generation)),
+            endpoint: present.and_then(|present| present.endpoint).or(before.and_then(|before| before.endpoint)),
         };
         self.known.insert(key, now);
         let Some(present) = present else {
             changes.push(PeerChange {
-                endpoint: hint.map(|hint| hint.address),
+                endpoint: now.endpoint.or_else(|| hint.map(|hint| hint.address)),
                 keepalive: Some(keepalive),
                 allowed: allowed.into_iter().collect(),
                 ..PeerChange::new(key, Action::Add)

@@ -23,7 +23,8 @@ use zeroize::Zeroizing;
 
 pub use self::control::ControlSocket;
 use self::difference::Wishes;
-use self::observation::{Observations, Times};
+use self::observation::Observations;
+pub use self::observation::Times;
 use super::{Tunnel, TunnelError};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredTunnel, TunnelReport};

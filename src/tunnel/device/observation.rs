@@ -24,15 +24,22 @@ const PACKET: u64 = 1_000;
 
 /// Two clocks, read together: the time of day, and one that is never set and goes on while the machine sleeps.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) wall: Duration,
-    pub(super) steady: Duration,
+pub struct Times {
+    /// Since 1970.
+    pub wall: Duration,
+    /// Since some moment before the start.
+    pub steady: Duration,
 }
 
 impl Times {
     #[expect(clippy::disallowed_methods, reason = "devices tell handshakes in the time of day")]
-    pub(super) fn now() -> Self {
+    /// Now.
+    pub fn now() -> Self {
+        // Elsewhere the monotonic clock counts sleep, too.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         let boot = clock_gettime(ClockId::Boottime);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let boot = clock_gettime(ClockId::Monotonic);
         let steady = Duration::new(boot.tv_sec.unsigned_abs(), boot.tv_nsec.unsigned_abs().try_into().unwrap_or(0));
         Self { wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), steady }
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 
 use ipnet::Ipv6Net;
+use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use self::uapi::UserspaceDevice;
@@ -53,9 +54,9 @@ impl Existing {
         self.found.public_key
     }
 
-    /// The UDP port it has; 0: none was chosen.
-    pub fn port(&self) -> u16 {
-        self.found.port
+    /// The UDP port that was chosen for it. One without a key may have a port by chance.
+    pub fn port(&self) -> Option<u16> {
+        self.found.public_key.map(|_| self.found.port).filter(|port| *port != 0)
     }
 
     /// Carries the mesh from now on, with this node's own key, which is set where the interface has none.
@@ -64,7 +65,7 @@ impl Existing {
     /// The interface takes no key, or the mesh's own socket cannot be had.
     pub fn start(
         mut self,
-        (own_public, own_private): (WgPublicKey, Zeroizing<[u8; 32]>),
+        own_private: Zeroizing<[u8; 32]>,
         port: u16,
         links: Ipv6Net,
         control: io::Result<ControlSocket>,
@@ -78,6 +79,7 @@ impl Existing {
         // What a former run left behind, because it was killed or was to come back.
         let is_link = |prefix: &ipnet::IpNet| matches!(prefix, ipnet::IpNet::V6(v6) if links.contains(v6));
         self.found.peers.retain(|_, peer| !peer.allowed.iter().any(is_link));
+        let own_public = WgPublicKey(PublicKey::from(&StaticSecret::from(*own_private)).to_bytes());
         let brings_key = self.found.public_key.filter(|key| *key != own_public);
         if self.found.public_key.is_none() || self.found.port != port {
             let key = self.found.public_key.is_none().then_some(&*own_private);

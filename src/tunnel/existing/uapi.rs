@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest answer that is read: 100,000 peers of a few prefixes.
 const LONGEST: u64 = 64 << 20;
 
-/// `ENOENT` as the userspace API tells it: a negative errno.
+/// How an answer ends when all is well; otherwise it tells an errno.
 const OK: &str = "errno=0";
 
 /// A device of wireguard-go, boringtun, gotatun or another program.
@@ -90,7 +90,8 @@ impl Device for UserspaceDevice {
             Some(peer) => anew(change, peer),
             None => vec![change.clone()],
         });
-        self.ask(&request(&whole.collect::<Vec<_>>())).map(drop)
+        // It takes over from one peer of a request to the next what is not said again: one peer at a time.
+        whole.collect::<Vec<_>>().iter().try_for_each(|one| self.ask(&request(std::slice::from_ref(one))).map(drop))
     }
 
     fn set_own(&mut self, private_key: Option<&[u8; 32]>, port: Option<u16>) -> io::Result<()> {
