@@ -165,6 +165,12 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), InstallError> {
 /// The commands that remain.
 fn next_steps(root: Option<&Path>, this: Option<&Path>, program: &str) -> String {
     let mut steps = vec!["\nNext steps:".to_owned()];
+    // What sd_booted(3) looks at.
+    if root.is_none() && !Path::new("/run/systemd/system").is_dir() {
+        steps.push(
+            "  (systemd does not run on this machine now: for other init systems see packaging/README.md)".to_owned(),
+        );
+    }
     let inside = match (root, this) {
         (None, Some(this)) if this != Path::new(program) => {
             steps.push(format!("  install -m 755 {} {program}", this.display()));
