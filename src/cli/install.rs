@@ -72,7 +72,7 @@ pub(super) fn run(args: &InstallArgs) -> ExitCode {
         terminal::say_bytes(for_program(UNIT, &program).as_bytes());
         return ExitCode::SUCCESS;
     }
-    let root = args.root.as_deref().unwrap_or(Path::new("/"));
+    let root = args.root.as_deref().unwrap_or_else(|| Path::new("/"));
     match write(root, &program, args.force) {
         Ok(written) => {
             for (path, written) in written {
@@ -141,7 +141,7 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), InstallError> {
         let path = path.to_owned();
         move |source| InstallError::Io { what, path, source }
     };
-    let directory = path.parent().unwrap_or(Path::new("/"));
+    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(failed("create", directory))?;
     let mut new = path.as_os_str().to_owned();
     new.push(".new");

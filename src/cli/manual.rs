@@ -43,7 +43,7 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     });
     let mut pages = Vec::new();
     for command in std::iter::once(command.clone()).chain(subcommands) {
-        let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+        let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
         let mut page = Vec::new();
         clap_mangen::Man::new(command).title(&name).render(&mut page)?;
         pages.push((format!("{name}.1"), page));
