@@ -143,6 +143,16 @@ Examples:
 Example:
   wgnet log-level debug")]
     LogLevel(LogLevelArgs),
+    /// Print the systemd unit of a node, or write what a machine with systemd needs to run wgnet at boot.
+    ///
+    /// Without --write it touches nothing. With it, writes wgnet.service, wgnet@.service for further meshes, the user
+    /// wgnet (sysusers.d) and the modes of /etc/wgnet (tmpfiles.d), and prints the commands that remain.
+    #[command(after_help = "\
+Examples:
+  wgnet install                       print wgnet.service
+  wgnet install --write               write the files below /etc, and print the next steps
+  wgnet install --write --root /mnt   the same into an image that is mounted there")]
+    Install(InstallArgs),
     /// Print the completion script of a shell.
     #[command(after_help = "\
 Examples:
@@ -150,6 +160,10 @@ Examples:
   wgnet completions zsh  > /usr/local/share/zsh/site-functions/_wgnet
   wgnet completions fish > ~/.config/fish/completions/wgnet.fish")]
     Completions(CompletionsArgs),
+    /// Write the manual, one page for each subcommand, into a directory.
+    #[cfg(feature = "packaging")]
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 /// Everything that makes a node.
@@ -515,11 +529,34 @@ fn parse_cost(text: &str) -> Result<CostChange, String> {
     }
 }
 
+/// `wgnet install`.
+#[derive(Clone, Debug, Args)]
+pub struct InstallArgs {
+    /// Write the files.
+    #[arg(long)]
+    pub write: bool,
+    /// The root directory of the machine, if it is not this one that runs.
+    #[arg(long, value_name = "DIR", requires = "write")]
+    pub root: Option<PathBuf>,
+    /// Replace files of an earlier installation that were changed since.
+    #[arg(long, requires = "write")]
+    pub force: bool,
+}
+
 /// `wgnet completions`.
 #[derive(Clone, Debug, Args)]
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+/// `wgnet manual`.
+#[cfg(feature = "packaging")]
+#[derive(Clone, Debug, Args)]
+pub struct ManualArgs {
+    /// An existing directory for the pages.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //!   wgnet check                             check        names every mistake, touches nothing
 //!   wgnet status | journal | why | plan     ask a running daemon
 //!   wgnet reload | cost | drain | probe ... tell it something through its socket
-//!   wgnet genkey | completions              stand alone
+//!   wgnet genkey | completions | install    stand alone
 //! ```
 //!
 //! `args` says what can be written, `given` turns it into what `config/` reads, `terminal` prints. Exit codes: 0 done,
@@ -18,8 +18,11 @@ mod completions;
 mod diag;
 mod genkey;
 mod given;
+mod install;
 mod journal;
 pub mod logging;
+#[cfg(feature = "packaging")]
+mod manual;
 mod plan;
 mod reload;
 mod run;
@@ -78,6 +81,9 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Drain(args) => command::drain(args),
         Command::Probe(args) => command::probe(args),
         Command::LogLevel(args) => command::log_level(args),
+        Command::Install(args) => install::run(args),
         Command::Completions(args) => completions::run(args),
+        #[cfg(feature = "packaging")]
+        Command::Manual(args) => manual::run(args),
     }
 }

@@ -170,7 +170,10 @@ fn problem(error: &io::Error) -> String {
 fn remedy(error: &io::Error, path: &Path, otherwise: &str) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            format!("run wgnet as root, or as the owner of {}", path.display())
+            let path = path.display();
+            format!(
+                "run wgnet as root or as the owner of {path}; for the service: chgrp wgnet {path}; chmod 640 {path}"
+            )
         }
         io::ErrorKind::IsADirectory => "name a file inside it".to_owned(),
         _ => otherwise.to_owned(),
@@ -187,7 +190,8 @@ mod tests {
             let error = io::Error::from(kind);
             format!("{} ({})", problem(&error), remedy(&error, Path::new("net.yaml"), "otherwise"))
         };
-        let denied = "may not be read by this user (run wgnet as root, or as the owner of net.yaml)";
+        let denied = "may not be read by this user (run wgnet as root or as the owner of net.yaml; for the service: \
+                      chgrp wgnet net.yaml; chmod 640 net.yaml)";
         assert_eq!(words(io::ErrorKind::PermissionDenied), denied);
         assert_eq!(words(io::ErrorKind::NotFound), "there is no such file (otherwise)");
         assert_eq!(words(io::ErrorKind::IsADirectory), "is a directory, not a file (name a file inside it)");

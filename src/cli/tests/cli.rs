@@ -272,6 +272,29 @@ fn client_commands_say_when_no_daemon_can_be_reached() {
 }
 
 #[test]
+fn install_prints_the_unit_and_writes_only_when_told() {
+    let place = Place::new(NETWORK);
+    let said = place.wgnet(&["install"], &[]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(
+        said.out.contains("\nRestartKillSignal=SIGUSR1\n") && said.out.contains(" -c /etc/wgnet/net.yaml"),
+        "{}",
+        said.out
+    );
+
+    assert_eq!(place.wgnet(&["install", "--root", "."], &[]).code, Some(2), "--root without --write means nothing");
+    let said = place.wgnet(&["install", "--write", "--root", "."], &[]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("systemctl enable --now wgnet\n"), "{}", said.out);
+    let unit = fs::read_to_string(place.path("etc/systemd/system/wgnet.service")).expect("the unit");
+    assert!(unit.contains("ExecStart=/usr/bin/wgnet "), "{unit}");
+
+    let said = place.wgnet(&["install", "--write", "--root", "absent"], &[]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    assert!(said.err.contains("there is no directory absent"), "{}", said.err);
+}
+
+#[test]
 fn completions_version_and_help_go_to_standard_output() {
     let place = Place::new(NETWORK);
     let said = place.wgnet(&["completions", "bash"], &[]);
