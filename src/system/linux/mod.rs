@@ -46,6 +46,8 @@ pub struct LinuxSystem {
     addresses: Addresses,
     forwarding: Forwarding,
     confinement: Confinement,
+    /// MTU and whether it was up, of an interface that may stay when this ends.
+    found: Option<(Option<u32>, bool)>,
     ipv6_reported: bool,
 }
 
@@ -73,6 +75,7 @@ impl LinuxSystem {
             addresses: Addresses::default(),
             forwarding: Forwarding::new(interface),
             confinement: Confinement::default(),
+            found: None,
             ipv6_reported: false,
         })
     }
@@ -149,6 +152,7 @@ struct Link {
 impl System for LinuxSystem {
     async fn set(&mut self, desired: &DesiredSystem) -> Result<(), SystemError> {
         let link = self.link().await?;
+        self.found.get_or_insert((link.mtu, link.up));
         let ipv6 = self.has_ipv6();
         let possible = |address: &IpAddr| ipv6 || address.is_ipv4();
         let addresses: Vec<_> = desired.addresses.iter().copied().filter(possible).collect();
@@ -195,6 +199,14 @@ impl System for LinuxSystem {
         outcome.note(confinement);
         outcome.note(route::set(&self.netlink, &self.interface, index, &[], &[]).await);
         outcome.note(self.addresses.remove_others(&self.netlink, &self.interface, index, &[]).await);
+        if let Some((mtu, was_up)) = self.found.take() {
+            let change = LinkUnspec::new_with_index(index);
+            let change = if let Some(mtu) = mtu { change.mtu(mtu) } else { change };
+            let change = if was_up { change } else { change.down() };
+            let what = || format!("cannot leave {} as it was", self.interface);
+            let restored = self.netlink.link().set(change.build()).execute().await;
+            outcome.note(restored.map_err(|e| refused(what(), &e)));
+        }
         outcome.result()
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Wishes {
 /// What was done for a peer.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    hint: u64,
+    hint: Option<u64>,
     generation: u32,
     /// Where it was when it was last seen: if another program removes it, it is found again there.
     endpoint: Option<SocketAddr>,
@@ -136,14 +136,15 @@ impl Wishes {
         let before = self.known.get(&key).copied();
         let present = state.peers.get(&key);
         let now = Known {
-            hint: hint.map_or(0, |hint| hint.serial).max(before.map_or(0, |before| before.hint)),
+            hint: hint.map(|hint| hint.serial).max(before.and_then(|before| before.hint)),
             generation: wanted.generation.max(before.map_or(0, |before| before.generation)),
             endpoint: present.and_then(|present| present.endpoint).or(before.and_then(|before| before.endpoint)),
         };
         self.known.insert(key, now);
+        let is_new = now.hint > before.and_then(|before| before.hint);
         let Some(present) = present else {
             changes.push(PeerChange {
-                endpoint: now.endpoint.or_else(|| hint.map(|hint| hint.address)),
+                endpoint: hint.map(|hint| hint.address).filter(|_| is_new || now.endpoint.is_none()).or(now.endpoint),
                 keepalive: Some(keepalive),
                 allowed: allowed.into_iter().collect(),
                 ..PeerChange::new(key, Action::Add)
@@ -163,7 +164,6 @@ impl Wishes {
             return;
         }
         let works = before.is_none() && present.endpoint.is_some() && present.has_session(since_epoch);
-        let is_new = now.hint > before.map_or(0, |before| before.hint);
         let endpoint = hint.map(|hint| hint.address).filter(|to| is_new && !works && present.endpoint != Some(*to));
         let change = PeerChange {
             endpoint,

@@ -169,6 +169,15 @@ fn an_endpoint_is_set_once_per_hint_and_never_over_one_that_works() {
     set(&mut wishes, &mut state, newer.clone());
     assert_eq!(state.peers[&key(1)].endpoint, Some(told));
 
+    // A peer that was known before there was a hint gets the first one, whatever its number.
+    let mut other = desired(&[(2, &[])]);
+    other.peers[0].endpoint = None;
+    set(&mut wishes, &mut state, other.clone());
+    other.peers[0].endpoint = Some(EndpointHint { address: told, serial: 0 });
+    set(&mut wishes, &mut state, other);
+    assert_eq!(state.peers[&key(2)].endpoint, Some(told));
+    set(&mut wishes, &mut state, newer.clone());
+
     // After a restart the same peer is found with a session: its endpoint works.
     let peer = state.peers.get_mut(&key(1)).expect("it is there");
     (peer.endpoint, peer.last_handshake) = (Some(roamed), NOW - Duration::from_secs(100));

@@ -1,7 +1,6 @@
 //! The client's side of the userspace API (the cross-platform interface of wireguard.com): another program's device behind
 //! a unix socket, one request a connection.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -84,12 +83,8 @@ impl Device for UserspaceDevice {
         if !self.replaces {
             return self.ask(&request(changes)).map(drop);
         }
-        let state = self.read()?;
-        let present = |change: &PeerChange| state.peers.get(&change.key).filter(|_| change.action == Action::Update);
-        let whole = changes.iter().flat_map(|change| match present(change) {
-            Some(peer) => anew(change, peer),
-            None => vec![change.clone()],
-        });
+        let mut state = self.read()?;
+        let whole = changes.iter().flat_map(|change| in_whole_peers(change, &mut state));
         // It takes over from one peer of a request to the next what is not said again: one peer at a time.
         whole.collect::<Vec<_>>().iter().try_for_each(|one| self.ask(&request(std::slice::from_ref(one))).map(drop))
     }
@@ -107,26 +102,41 @@ impl Device for UserspaceDevice {
     }
 }
 
-/// A change as a peer that is removed and made anew.
-fn anew(change: &PeerChange, peer: &PeerState) -> Vec<PeerChange> {
-    let allowed: BTreeSet<_> = peer.allowed.iter().chain(&change.allowed).copied().collect();
-    let remove = PeerChange {
-        action: Action::Remove,
-        endpoint: None,
-        keepalive: None,
-        preshared: None,
-        allowed: Vec::new(),
-        ..change.clone()
+/// A change as peers that are removed and made anew: the one that it is about, and those that a prefix moves away from
+/// (boringtun goes on to tell it of them). `state` is what there is before, and then after it.
+fn in_whole_peers(change: &PeerChange, state: &mut DeviceState) -> Vec<PeerChange> {
+    let mut whole = Vec::new();
+    let mut make = |key: WgPublicKey, peer: &PeerState| {
+        whole.push(PeerChange::new(key, Action::Remove));
+        whole.push(PeerChange {
+            endpoint: peer.endpoint,
+            keepalive: Some(peer.keepalive),
+            preshared: peer.preshared.clone(),
+            allowed: peer.allowed.iter().copied().collect(),
+            ..PeerChange::new(key, Action::Add)
+        });
     };
-    let add = PeerChange {
-        action: Action::Add,
-        endpoint: change.endpoint.or(peer.endpoint),
-        keepalive: Some(change.keepalive.unwrap_or(peer.keepalive)),
-        preshared: change.preshared.clone().or_else(|| peer.preshared.clone()),
-        allowed: allowed.into_iter().collect(),
-        ..change.clone()
-    };
-    vec![remove, add]
+    for (key, peer) in state.peers.iter_mut().filter(|(key, _)| **key != change.key) {
+        let before = peer.allowed.len();
+        peer.allowed.retain(|prefix| !change.allowed.contains(prefix));
+        if peer.allowed.len() < before {
+            make(*key, peer);
+        }
+    }
+    if change.action == Action::Remove {
+        state.peers.remove(&change.key);
+        return vec![change.clone()];
+    }
+    if change.action == Action::Update && !state.peers.contains_key(&change.key) {
+        return whole;
+    }
+    let peer = state.peers.entry(change.key).or_default();
+    peer.endpoint = change.endpoint.or(peer.endpoint);
+    peer.keepalive = change.keepalive.unwrap_or(peer.keepalive);
+    peer.preshared = change.preshared.clone().or_else(|| peer.preshared.take());
+    peer.allowed.extend(&change.allowed);
+    make(change.key, peer);
+    whole
 }
 
 fn request(changes: &[PeerChange]) -> Zeroizing<String> {
@@ -225,4 +235,52 @@ fn take(peer: &mut PeerState, name: &str, value: &str) -> Option<()> {
         _ => {}
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "b85996fecc9c7f1fc6d2572a76eda11d59bcd20be8e543b15ce4bd85a8e75a33";
+
+    fn one(n: u8, allowed: &[&str]) -> PeerChange {
+        let allowed = allowed.iter().map(|prefix| prefix.parse().expect("a prefix")).collect();
+        PeerChange { allowed, ..PeerChange::new(WgPublicKey([n; 32]), Action::Update) }
+    }
+
+    #[test]
+    fn an_answer_is_read_whatever_program_it_is_of() {
+        let text = format!(
+            "own_public_key={KEY}\nlisten_port=51820\nfwmark=7\npublic_key={KEY}\npreshared_key={KEY}\nendpoint=[2001:db8::1]:7\n\
+             persistent_keepalive_interval=25\nallowed_ip=10.1.1.2/32\nallowed_ip=fd00::/8\nlast_handshake_time_sec=9\n\
+             last_handshake_time_nsec=5\nrx_bytes=1\ntx_bytes=2\nprotocol_version=1\nerrno=0\n\n"
+        );
+        let (state, is_boringtun) = parse(&text).expect("an answer");
+        assert!(is_boringtun && state.port == 51_820 && state.public_key.is_some());
+        let peer = state.peers.values().next().expect("a peer");
+        assert_eq!((peer.allowed.len(), peer.keepalive, peer.rx_bytes, peer.tx_bytes), (2, 25, 1, 2));
+        assert_eq!((peer.last_handshake, peer.preshared.is_some()), (Duration::new(9, 5), true));
+        let private = text.replace("own_public_key", "private_key");
+        assert!(!parse(&private).expect("an answer").1);
+        for wrong in
+            ["public_key=12", "listen_port=x", "no line", &format!("public_key={KEY}\nallowed_ip=10.1.1.300/32")]
+        {
+            assert!(parse(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn peers_of_boringtun_are_made_anew_with_all_they_have() {
+        let mut state = DeviceState::default();
+        for n in [1, 2] {
+            let allowed = [format!("10.1.1.{n}/32").parse().expect("a prefix")].into();
+            state.peers.insert(WgPublicKey([n; 32]), PeerState { keepalive: 5, allowed, ..PeerState::default() });
+        }
+        let whole = in_whole_peers(&one(1, &["10.1.1.2/32"]), &mut state);
+        let told: Vec<_> = whole.iter().map(|change| (change.key.0[0], change.action, change.allowed.len())).collect();
+        use Action::{Add, Remove};
+        assert_eq!(told, [(2, Remove, 0), (2, Add, 0), (1, Remove, 0), (1, Add, 2)]);
+        assert!(whole.iter().filter(|change| change.action == Add).all(|change| change.keepalive == Some(5)));
+        assert_eq!(in_whole_peers(&one(9, &[]), &mut state), [], "a peer that is gone is not made by a change");
+    }
 }
