@@ -138,7 +138,7 @@ impl Wishes {
         let now = Known {
             hint: hint.map(|hint| hint.serial).max(before.and_then(|before| before.hint)),
             generation: wanted.generation.max(before.map_or(0, |before| before.generation)),
-            endpoint: present.and_then(|present| present.endpoint).or(before.and_then(|before| before.endpoint)),
+            endpoint: present.and_then(|present| present.endpoint).or_else(|| before?.endpoint),
         };
         self.known.insert(key, now);
         let is_new = now.hint > before.and_then(|before| before.hint);
