@@ -7,13 +7,13 @@
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteScope, RouteType};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use rustix::io::Errno;
 
-use super::PROTOCOL;
 use super::error::{errno, refused};
+use super::{PROTOCOL, route};
 use crate::system::SystemError;
 
 /// Tables are numbered by interface: "WG" in the upper half.
@@ -56,7 +56,7 @@ impl Confinement {
                 if overlay.is_empty() || table_of(&rule) != table {
                     let old = table_of(&rule);
                     netlink.rule().del(rule).execute().await.map_err(|e| refused(what(), &e))?;
-                    let _ = netlink.route().del(nowhere(family.clone(), old)).execute().await;
+                    empty(netlink, &family, old).await.map_err(|e| refused(what(), &e))?;
                 }
             }
             if !overlay.is_empty() && !stands {
@@ -95,6 +95,29 @@ impl Confinement {
         self.applied = None;
         self.set(netlink, interface, 0, &[]).await
     }
+}
+
+/// Takes our routes out of a table.
+async fn empty(netlink: &Handle, family: &IpVersion, table: u32) -> Result<(), rtnetlink::Error> {
+    let mut request = RouteMessage::default();
+    request.header.address_family = match family {
+        IpVersion::V4 => AddressFamily::Inet,
+        IpVersion::V6 => AddressFamily::Inet6,
+    };
+    request.header.kind = RouteType::Unspec;
+    request.attributes.push(RouteAttribute::Table(table));
+    let ours = route::dump(netlink, request)
+        .await?
+        .into_iter()
+        .filter(|route| route::table(route) == table && route.header.protocol == RouteProtocol::Other(PROTOCOL));
+    for route in ours {
+        match netlink.route().del(route).execute().await {
+            // Routes into an interface go with it.
+            Err(e) if !matches!(errno(&e), Some(Errno::SRCH | Errno::NODEV)) => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn is_missing_family(e: &rtnetlink::Error) -> bool {

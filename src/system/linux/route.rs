@@ -183,7 +183,7 @@ fn in_main_table(address: IpAddr) -> RouteMessage {
     request
 }
 
-async fn dump(netlink: &Handle, request: RouteMessage) -> Result<Vec<RouteMessage>, Error> {
+pub(super) async fn dump(netlink: &Handle, request: RouteMessage) -> Result<Vec<RouteMessage>, Error> {
     match netlink.route().get(request).execute().try_collect().await {
         // The kernel's word for a table or family it does not have.
         Err(e) if matches!(errno(&e), Some(Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT)) => Ok(Vec::new()),
@@ -191,7 +191,7 @@ async fn dump(netlink: &Handle, request: RouteMessage) -> Result<Vec<RouteMessag
     }
 }
 
-fn table(route: &RouteMessage) -> u32 {
+pub(super) fn table(route: &RouteMessage) -> u32 {
     let wide = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Table(table) => Some(*table),
         _ => None,
