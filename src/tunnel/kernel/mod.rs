@@ -83,7 +83,14 @@ impl Kernel {
             let what = format!("cannot set up {interface}");
             (interface.clone(), Refusal::Failed(TunnelError::System { what, source, remedy: String::new() }))
         };
-        let mut device = KernelDevice::open(&config.interface).map_err(failed)?;
+        let mut device = match KernelDevice::open(&config.interface) {
+            Ok(device) => device,
+            // Without WireGuard in the kernel the interface is of another kind.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !made => {
+                return Err((interface.clone(), Refusal::Failed(taken(&interface))));
+            }
+            Err(e) => return Err(failed(e)),
+        };
         if made {
             match device.set_own(Some(&config.private_key), Some(config.port)) {
                 Ok(()) => {}
@@ -161,10 +168,7 @@ impl Ending for Removal {
 fn taken(interface: &str) -> TunnelError {
     TunnelError::System {
         what: format!("cannot make interface {interface}"),
-        source: io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "there is one of that name, and it has not this node's key",
-        ),
+        source: io::Error::new(io::ErrorKind::AlreadyExists, "it exists, and has not this node's key"),
         remedy: format!(
             "choose another name, remove it with `ip link del {interface}`, or adopt it with --tunnel existing"
         ),
