@@ -45,7 +45,9 @@ impl Confinement {
             return Ok(());
         }
         let what = || format!("cannot keep what {interface} forwards inside the mesh");
-        for family in FAMILIES {
+        // Without the rule nothing may be forwarded: only a family that is not there needs none.
+        let has_ipv6 = std::path::Path::new("/proc/net/if_inet6").exists();
+        for family in FAMILIES.into_iter().filter(|family| has_ipv6 || matches!(family, IpVersion::V4)) {
             let present = rules(netlink, family.clone(), interface).await.map_err(|e| refused(what(), &e))?;
             let table = TABLES + index;
             if !overlay.is_empty() {
@@ -164,7 +166,7 @@ async fn add(netlink: &Handle, family: IpVersion, interface: &str, table: u32) -
     message.header.table = 0;
     message.attributes.push(RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)));
     match request.execute().await {
-        Err(e) if is_missing_family(&e) || errno(&e) == Some(Errno::EXIST) => Ok(()),
+        Err(e) if errno(&e) == Some(Errno::EXIST) => Ok(()),
         other => other,
     }
 }

@@ -20,6 +20,9 @@ pub(super) type Handler = Box<dyn Fn(ControlDatagram) + Send + Sync>;
 /// The engine's datagrams have at most 1200 bytes; what is longer is not for it.
 const LONGEST: usize = 1_500;
 
+/// Peers whose control datagrams are counted at most.
+const COUNTED: usize = 4_096;
+
 /// IPv6 and UDP headers in bytes.
 const HEADERS: usize = 48;
 
@@ -111,5 +114,9 @@ async fn read(socket: Arc<UdpSocket>, traffic: Arc<Mutex<Traffic>>, handler: Han
 
 fn count(traffic: &Mutex<Traffic>, peer: Ipv6Addr, payload: usize) {
     let bytes = (payload + HEADERS).next_multiple_of(PADDING) + WIREGUARD;
-    *traffic.lock().unwrap_or_else(PoisonError::into_inner).entry(peer).or_default() += bytes as u64;
+    let mut traffic = traffic.lock().unwrap_or_else(PoisonError::into_inner);
+    // A person's peer may have a whole network, and send from every address of it.
+    if traffic.len() < COUNTED || traffic.contains_key(&peer) {
+        *traffic.entry(peer).or_default() += bytes as u64;
+    }
 }

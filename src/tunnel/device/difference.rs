@@ -67,7 +67,7 @@ impl Wishes {
     /// that does not exist.
     pub(super) fn changes(&mut self, state: &DeviceState, parking: WgPublicKey, times: Times) -> Vec<PeerChange> {
         if self.adopts_until.is_none() {
-            let left = state.peers.iter().filter(|(_, peer)| self.has_link(peer));
+            let left = state.peers.iter().filter(|(_, peer)| peer.has_link_in(&self.links));
             self.inherited = left.flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key))).collect();
             self.placed.clone_from(&self.inherited);
         }
@@ -113,12 +113,13 @@ impl Wishes {
     }
 
     /// Whether the mesh made this peer.
-    fn is_ours(&self, key: &WgPublicKey, peer: &PeerState) -> bool {
-        self.known.contains_key(key) || self.has_link(peer)
+    pub(super) fn is_ours(&self, key: &WgPublicKey, peer: &PeerState) -> bool {
+        self.known.contains_key(key) || peer.has_link_in(&self.links)
     }
 
-    fn has_link(&self, peer: &PeerState) -> bool {
-        peer.allowed.iter().any(|prefix| matches!(prefix, IpNet::V6(v6) if self.links.contains(v6)))
+    /// Whether something of a former run stands that may still be wanted.
+    pub(super) fn inherits(&self) -> bool {
+        !self.inherited.is_empty()
     }
 
     /// Adds or changes one peer.

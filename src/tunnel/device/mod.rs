@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
 use rand_core::{OsRng, RngCore};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 pub use self::control::ControlSocket;
@@ -97,9 +98,24 @@ pub struct PeerState {
     pub allowed: BTreeSet<IpNet>,
 }
 
+impl PeerState {
+    /// Whether it has an address of this link network: then the mesh made it.
+    pub(super) fn has_link_in(&self, links: &Ipv6Net) -> bool {
+        self.allowed.iter().any(|prefix| matches!(prefix, IpNet::V6(v6) if links.contains(v6)))
+    }
+}
+
 /// A preshared key; says nothing of itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Preshared(pub Zeroizing<[u8; 32]>);
+
+impl PartialEq for Preshared {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&*other.0).into()
+    }
+}
+
+impl Eq for Preshared {}
 
 impl std::fmt::Debug for Preshared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -166,7 +182,7 @@ pub struct Driven<D> {
     wishes: Wishes,
     observations: Observations,
     control: ControlSocket,
-    ending: Option<Box<dyn Ending>>,
+    ending: Box<dyn Ending>,
     complained: Option<Duration>,
 }
 
@@ -199,7 +215,7 @@ impl<D: Device> Driven<D> {
             wishes: Wishes::new(own.links),
             observations: Observations::default(),
             control,
-            ending: Some(ending),
+            ending,
             complained: None,
         }
     }
@@ -238,9 +254,10 @@ impl<D: Device> Driven<D> {
         }
     }
 
-    /// Peers that the mesh made.
-    fn made(&self) -> Vec<WgPublicKey> {
-        self.wishes.desired.peers.iter().map(|peer| peer.public_key).collect()
+    /// Peers that the mesh made, in this run or a former one.
+    fn made(&mut self) -> Vec<WgPublicKey> {
+        let state = self.device.read().unwrap_or_default();
+        state.peers.iter().filter(|(key, peer)| self.wishes.is_ours(key, peer)).map(|(key, _)| *key).collect()
     }
 }
 
@@ -262,12 +279,13 @@ impl<D: Device> Tunnel for Driven<D> {
 
     fn report(&mut self) -> Result<TunnelReport, TunnelError> {
         let mut state = self.read()?;
-        if !self.wishes.desired.peers.is_empty() {
-            let repaired = self.settle(&state)?;
-            if repaired > 0 {
+        let inherited = self.wishes.inherits();
+        if self.settle(&state)? > 0 {
+            // What a former run left goes when its time is over, and nobody else did that.
+            if inherited == self.wishes.inherits() {
                 self.complain();
-                state = self.read()?;
             }
+            state = self.read()?;
         }
         let peers = self.observations.look(&state, &self.control.traffic(), Times::now());
         Ok(TunnelReport { peers })
@@ -285,9 +303,8 @@ impl<D: Device> Tunnel for Driven<D> {
 
     fn close(mut self: Box<Self>) {
         let made = self.made();
-        if let Some(ending) = self.ending.take() {
-            ending.close(&mut self.device, &made);
-        }
+        let Self { ending, mut device, .. } = *self;
+        ending.close(&mut device, &made);
     }
 }
 

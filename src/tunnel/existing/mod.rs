@@ -77,8 +77,7 @@ impl Existing {
         };
         let control = control.map_err(failed("open the mesh's own socket on"))?;
         // What a former run left behind, because it was killed or was to come back.
-        let is_link = |prefix: &ipnet::IpNet| matches!(prefix, ipnet::IpNet::V6(v6) if links.contains(v6));
-        self.found.peers.retain(|_, peer| !peer.allowed.iter().any(is_link));
+        self.found.peers.retain(|_, peer| !peer.has_link_in(&links));
         let own_public = WgPublicKey(PublicKey::from(&StaticSecret::from(*own_private)).to_bytes());
         let brings_key = self.found.public_key.filter(|key| *key != own_public);
         if self.found.public_key.is_none() || self.found.port != port {

@@ -9,6 +9,7 @@ mod netlink;
 mod wireguard;
 
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 
 use ipnet::Ipv6Net;
 use nix::libc;
@@ -69,46 +70,36 @@ impl Kernel {
             }
             Err(e) => return Err(unavailable("the kernel makes no WireGuard interface", &e)),
         };
-        let opened = Self::take(config.interface.clone(), config, made);
-        if let Err((interface, _)) = &opened
-            && made
-        {
-            let _ = link::remove(interface);
+        let interface = config.interface.clone();
+        let opened = if made { Self::set_up(config) } else { Self::take_over(config) };
+        if made && opened.is_err() {
+            let _ = link::remove(&interface);
         }
-        opened.map_err(|(_, refusal)| refusal)
+        opened.map_err(Refusal::Failed)
     }
 
-    fn take(interface: String, config: KernelConfig, made: bool) -> Result<Self, (String, Refusal)> {
-        let failed = |source: io::Error| {
-            let what = format!("cannot set up {interface}");
-            (interface.clone(), Refusal::Failed(TunnelError::System { what, source, remedy: String::new() }))
+    /// Gives a new interface its key and port.
+    fn set_up(config: KernelConfig) -> Result<Self, TunnelError> {
+        let mut device = KernelDevice::open(&config.interface).map_err(|e| failed(&config.interface, e))?;
+        // The kernel opens the port when the interface goes up, and whether it is free is to be known now.
+        let free = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, config.port)).map(drop);
+        let set = free.and_then(|()| device.set_own(Some(&config.private_key), Some(config.port)));
+        set.map_err(|e| port_or(e, &config))?;
+        Ok(Self { config, device, made: true })
+    }
+
+    fn take_over(config: KernelConfig) -> Result<Self, TunnelError> {
+        let interface = &config.interface;
+        let state = KernelDevice::open(interface).and_then(|mut device| Ok((device.read()?, device)));
+        let device = match state {
+            Ok((state, device)) if state.public_key == Some(config.public_key) => device,
+            Ok(_) => return Err(taken(interface)),
+            // An interface of another kind, or a kernel without WireGuard.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(taken(interface)),
+            Err(e) => return Err(failed(interface, e)),
         };
-        let mut device = match KernelDevice::open(&config.interface) {
-            Ok(device) => device,
-            // Without WireGuard in the kernel the interface is of another kind.
-            Err(e) if e.kind() == io::ErrorKind::NotFound && !made => {
-                return Err((interface.clone(), Refusal::Failed(taken(&interface))));
-            }
-            Err(e) => return Err(failed(e)),
-        };
-        if made {
-            match device.set_own(Some(&config.private_key), Some(config.port)) {
-                Ok(()) => {}
-                Err(e) => return Err((interface.clone(), Refusal::Failed(port_or(e, &config)))),
-            }
-            return Ok(Self { config, device, made });
-        }
-        let is_ours = match device.read() {
-            Ok(state) => state.public_key == Some(config.public_key),
-            // An interface of another kind.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-            Err(e) => return Err(failed(e)),
-        };
-        if !is_ours {
-            return Err((interface.clone(), Refusal::Failed(taken(&interface))));
-        }
         tracing::info!("{interface} stands from before, with this node's key: taking it over as it is");
-        Ok(Self { config, device, made })
+        Ok(Self { config, device, made: false })
     }
 
     /// Carries the mesh from now on.
@@ -163,6 +154,10 @@ impl Ending for Removal {
             tracing::warn!("cannot remove {}: {e}", self.interface);
         }
     }
+}
+
+fn failed(interface: &str, source: io::Error) -> TunnelError {
+    TunnelError::System { what: format!("cannot set up {interface}"), source, remedy: String::new() }
 }
 
 fn taken(interface: &str) -> TunnelError {
