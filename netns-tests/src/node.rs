@@ -151,6 +151,14 @@ impl Node {
         self.with_process(|process| process.signal(Signal::SIGTERM));
     }
 
+    /// Ends the daemon by SIGUSR1, as a service that restarts does: it leaves what the kernel carries as it is.
+    pub fn detach(&self) -> ExitStatus {
+        self.with_process(|process| {
+            process.signal(Signal::SIGUSR1);
+            process.wait(STOP_WITHIN)
+        })
+    }
+
     /// Ends the daemon by SIGKILL. Gives back the moment just before.
     pub fn kill(&self) -> Instant {
         let moment = Instant::now();

@@ -55,6 +55,11 @@ macro_rules! situations {
 crate::for_each_situation!(situations);
 
 #[test]
+fn no_path_flaps_for_hours_on_jittery_lines() {
+    run_situation("jittery-lines", 0..1);
+}
+
+#[test]
 fn nothing_is_lost_in_the_ring_though_daemons_get_late_to_their_work() {
     let text = SITUATIONS.iter().find(|(known, _)| *known == "ring-of-six").expect("a situation").1;
     let scenario = Scenario::parse(text).expect("checked by another test");

@@ -474,7 +474,9 @@ pub struct Bounds {
     #[serde(deserialize_with = "quantity::duration")]
     pub idle_from: Duration,
     /// At most this many bytes on the underlay, sent and received, per node and hour.
-    pub bytes_per_hour: u64,
+    pub bytes_per_hour: Option<u64>,
+    /// At most this many times an hour a node changes its way to any of the others.
+    pub path_changes_per_hour: Option<u64>,
 }
 
 #[cfg(test)]

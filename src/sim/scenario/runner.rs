@@ -69,7 +69,8 @@ struct Runner<'a> {
     progress: Vec<Progress>,
     /// For each flow: its pairs and their pings.
     flows: Vec<Vec<PairFlow>>,
-    bytes_before_idle: Vec<u64>,
+    /// Of each node.
+    before_idle: Vec<Restless>,
     failures: Vec<String>,
 }
 
@@ -133,7 +134,7 @@ impl<'a> Runner<'a> {
             agenda.push(time(bounds.idle_from), Item::IdleBegins);
         }
         let progress = scenario.expect.iter().map(|_| Progress::default()).collect();
-        Self { scenario, world, agenda, progress, flows, bytes_before_idle: Vec::new(), failures: Vec::new() }
+        Self { scenario, world, agenda, progress, flows, before_idle: Vec::new(), failures: Vec::new() }
     }
 
     fn turn(&mut self, item: Item) {
@@ -149,7 +150,7 @@ impl<'a> Runner<'a> {
             }
             Item::Flow(index, number) => self.flow_ping(index, number),
             Item::IdleBegins => {
-                self.bytes_before_idle = (0..self.world.len()).map(|node| self.world.underlay_bytes(node)).collect();
+                self.before_idle = (0..self.world.len()).map(|node| Restless::of(&self.world, node)).collect();
             }
             Item::Expect(index) => self.look(index),
         }
@@ -355,20 +356,39 @@ impl<'a> Runner<'a> {
         Losses::of(judged.map(|ping| (ping.sent, ping.passed())), end)
     }
 
-    /// Invariant I5. Gives each node's traffic.
+    /// What nodes do while nothing happens; of their traffic invariant I5 speaks. Gives the figures of each.
     fn judge_idle(&mut self) -> Vec<String> {
         let Some(bounds) = &self.scenario.bounds else { return Vec::new() };
         let mut figures = Vec::new();
-        let micros = self.scenario.duration.saturating_sub(bounds.idle_from).as_micros().max(1);
-        for (node, before) in self.bytes_before_idle.iter().enumerate() {
-            let bytes = u128::from(self.world.underlay_bytes(node) - before) * 3_600_000_000 / micros;
-            let (name, most) = (self.world.name(node), bounds.bytes_per_hour);
-            figures.push(format!("{name}: {bytes} bytes an hour at rest"));
-            if bytes > u128::from(most) {
+        let hours = self.scenario.duration.saturating_sub(bounds.idle_from).as_secs_f64() / 3_600.0;
+        for (node, before) in self.before_idle.iter().enumerate() {
+            let (name, after) = (self.world.name(node), Restless::of(&self.world, node));
+            let bytes = ((after.bytes - before.bytes) as f64 / hours).round() as u64;
+            let changes = after.path_changes.saturating_sub(before.path_changes) as f64 / hours;
+            figures.push(format!("{name}: {bytes} bytes and {changes:.1} changed paths an hour at rest"));
+            if let Some(most) = bounds.bytes_per_hour.filter(|most| bytes > *most) {
                 self.failures.push(format!("I5: {name} moves {bytes} bytes an hour at rest, more than {most}"));
+            }
+            if let Some(most) = bounds.path_changes_per_hour.filter(|most| changes > *most as f64) {
+                self.failures.push(format!("{name} changes {changes:.1} paths an hour at rest, more than {most}"));
             }
         }
         figures
+    }
+}
+
+/// What a node did so far that it should hardly do at rest.
+#[derive(Clone, Copy, Debug)]
+struct Restless {
+    bytes: u64,
+    path_changes: u64,
+}
+
+impl Restless {
+    fn of(world: &World, node: usize) -> Self {
+        let counters = world.view(node).map(|view| view.counters).unwrap_or_default();
+        let changes = counters.into_iter().find(|(name, _)| *name == "path_changes");
+        Self { bytes: world.underlay_bytes(node), path_changes: changes.map_or(0, |(_, count)| count) }
     }
 }
 

@@ -36,7 +36,12 @@ macro_rules! file {
 macro_rules! table {
     ($($test:ident = $name:literal,)*) => {
         /// Every scenario file: its name and its text. The last ones take hours, and are the simulator's alone.
-        pub const SITUATIONS: &[(&str, &str)] = &[$(file!($name),)* file!("partition-of-a-day"), file!("quiet-hour")];
+        pub const SITUATIONS: &[(&str, &str)] = &[
+            $(file!($name),)*
+            file!("jittery-lines"),
+            file!("partition-of-a-day"),
+            file!("quiet-hour"),
+        ];
     };
 }
 

@@ -20,9 +20,9 @@ use crate::mesh::io::{DesiredPeer, DesiredTunnel};
 /// As long as a session lives, the endpoint works (`REJECT_AFTER_TIME`, section 6.1 of the WireGuard paper).
 const SESSION: Duration = Duration::from_secs(180);
 
-/// So long what a former run left stands although the mesh does not want it (yet): its links come up one by one after a
-/// start, and until then nothing that works is taken away.
-const ADOPTION: Duration = Duration::from_secs(20);
+/// So long a prefix that the mesh wants nowhere stays where it is. While a daemon starts again, its links are down for
+/// itself and for its neighbours, and come up one by one; the devices carry packets all the time.
+const LINGER: Duration = Duration::from_secs(20);
 
 /// What the mesh wants of a device, and what it has done there.
 #[derive(Debug)]
@@ -30,9 +30,10 @@ pub(super) struct Wishes {
     /// The link addresses: a peer with one of them was made by the mesh, if need be in a former run.
     links: Ipv6Net,
     pub(super) desired: DesiredTunnel,
-    /// What a former run left, as it was found at the first look; and until when it stands, in steady time.
-    inherited: BTreeMap<IpNet, WgPublicKey>,
-    adopts_until: Option<Duration>,
+    /// Whether what a former run left was looked at.
+    looked: bool,
+    /// What the mesh wants nowhere and has, in this run or a former one, put there; and until when it stays, in steady time.
+    lingering: BTreeMap<IpNet, (WgPublicKey, Duration)>,
     /// Peers that were set up in this run.
     known: BTreeMap<WgPublicKey, Known>,
     /// Where the mesh put prefixes: others at the same peers are a person's.
@@ -55,8 +56,8 @@ impl Wishes {
         Self {
             links,
             desired: DesiredTunnel::default(),
-            inherited: BTreeMap::new(),
-            adopts_until: None,
+            looked: false,
+            lingering: BTreeMap::new(),
             known: BTreeMap::new(),
             placed: BTreeMap::new(),
             lent: BTreeMap::new(),
@@ -66,13 +67,9 @@ impl Wishes {
     /// The changes that make `state` what is wanted, in the order in which they must happen. `parking` is the key of a peer
     /// that does not exist.
     pub(super) fn changes(&mut self, state: &DeviceState, parking: WgPublicKey, times: Times) -> Vec<PeerChange> {
-        if self.adopts_until.is_none() {
+        if !std::mem::replace(&mut self.looked, true) {
             let left = state.peers.iter().filter(|(_, peer)| peer.has_link_in(&self.links));
-            self.inherited = left.flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key))).collect();
-            self.placed.clone_from(&self.inherited);
-        }
-        if times.steady >= *self.adopts_until.get_or_insert(times.steady + ADOPTION) {
-            self.inherited.clear();
+            self.placed = left.flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key))).collect();
         }
         let desired = std::mem::take(&mut self.desired);
         let wanted: Vec<&DesiredPeer> =
@@ -82,6 +79,8 @@ impl Wishes {
             .flat_map(|peer| peer.allowed.iter().map(|prefix| (prefix.trunc(), peer.public_key)))
             .collect();
         let keys: BTreeSet<WgPublicKey> = wanted.iter().map(|peer| peer.public_key).collect();
+
+        self.linger(&keys, &owners, times.steady);
 
         let foreign = state.peers.iter().filter(|(key, peer)| !keys.contains(key) && !self.is_ours(key, peer));
         let borrowed: Vec<(IpNet, WgPublicKey)> = foreign
@@ -103,10 +102,10 @@ impl Wishes {
 
         self.known.retain(|key, _| keys.contains(key));
         self.lent.retain(|prefix, _| owners.contains_key(prefix));
-        let stands = |(prefix, key): &(&IpNet, &WgPublicKey)| {
-            state.peers.get(key).is_some_and(|peer| peer.allowed.contains(prefix)) && !owners.contains_key(prefix)
-        };
-        self.placed = self.inherited.iter().filter(stands).map(|(prefix, key)| (*prefix, *key)).collect();
+        let lingering = self.lingering.iter().map(|(prefix, (key, _))| (*prefix, *key));
+        let stands =
+            |key: &WgPublicKey, prefix: &IpNet| state.peers.get(key).is_some_and(|peer| peer.allowed.contains(prefix));
+        self.placed = lingering.filter(|(prefix, key)| stands(key, prefix)).collect();
         self.placed.extend(owners);
         self.desired = desired;
         changes
@@ -117,9 +116,19 @@ impl Wishes {
         self.known.contains_key(key) || peer.has_link_in(&self.links)
     }
 
-    /// Whether something of a former run stands that may still be wanted.
-    pub(super) fn inherits(&self) -> bool {
-        !self.inherited.is_empty()
+    /// How many prefixes stay for a while though the mesh wants them nowhere.
+    pub(super) fn lingering(&self) -> usize {
+        self.lingering.len()
+    }
+
+    /// What the mesh has put somewhere and wants nowhere now stays for a while; but not at a peer that shall go.
+    fn linger(&mut self, keys: &BTreeSet<WgPublicKey>, owners: &BTreeMap<IpNet, WgPublicKey>, now: Duration) {
+        for (prefix, key) in &self.placed {
+            self.lingering.entry(*prefix).or_insert((*key, now + LINGER));
+        }
+        // A peer that is not wanted (yet) and was not set up in this run is of a former one.
+        let may_stay = |key: &WgPublicKey| keys.contains(key) || !self.known.contains_key(key);
+        self.lingering.retain(|prefix, (key, until)| *until > now && !owners.contains_key(prefix) && may_stay(key));
     }
 
     /// Adds or changes one peer.
@@ -194,7 +203,7 @@ impl Wishes {
         for (key, peer) in state.peers.iter().filter(|(key, peer)| self.is_ours(key, peer)) {
             let stays = keys.contains(key);
             if !stays {
-                if self.inherited.values().any(|inherited| inherited == key) {
+                if self.lingering.values().any(|(at, _)| at == key) {
                     continue;
                 }
                 removed.push(*key);
@@ -203,7 +212,7 @@ impl Wishes {
                 let lender = self.lent.get(prefix).filter(|lender| state.peers.contains_key(lender));
                 match lender {
                     Some(lender) => returned.entry(*lender).or_default().push(*prefix),
-                    None if stays && self.placed.get(prefix) == Some(key) && !self.inherited.contains_key(prefix) => {
+                    None if stays && self.placed.get(prefix) == Some(key) && !self.lingering.contains_key(prefix) => {
                         parked.push(*prefix);
                     }
                     None => {}

@@ -279,10 +279,10 @@ impl<D: Device> Tunnel for Driven<D> {
 
     fn report(&mut self) -> Result<TunnelReport, TunnelError> {
         let mut state = self.read()?;
-        let inherited = self.wishes.inherits();
+        let lingering = self.wishes.lingering();
         if self.settle(&state)? > 0 {
-            // What a former run left goes when its time is over, and nobody else did that.
-            if inherited == self.wishes.inherits() {
+            // What lingers goes when its time is over, and nobody else did that.
+            if lingering == self.wishes.lingering() {
                 self.complain();
             }
             state = self.read()?;
