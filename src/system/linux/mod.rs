@@ -14,6 +14,7 @@ mod local;
 mod route;
 #[cfg(test)]
 mod tests;
+mod underlay;
 mod watch;
 
 use std::net::IpAddr;
@@ -178,6 +179,10 @@ impl System for LinuxSystem {
 
     async fn local_network(&mut self) -> Result<LocalNetwork, SystemError> {
         local::network(&self.netlink, &self.interface).await
+    }
+
+    async fn underlay_mtu(&mut self, peers: &[IpAddr]) -> Result<Option<(String, u32)>, SystemError> {
+        underlay::smallest_mtu(&self.netlink, &self.interface, peers).await
     }
 
     async fn network_changed(&mut self) {

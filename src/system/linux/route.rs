@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
@@ -61,6 +62,35 @@ pub(super) async fn ours(netlink: &Handle, index: Option<u32>) -> Result<Vec<Rou
             && index.is_none_or(|index| interface_of(route) == Some(index))
     });
     Ok(found)
+}
+
+/// The interfaces that default routes of the main table lead to.
+pub(super) async fn ways_out(netlink: &Handle) -> Result<Vec<u32>, Error> {
+    let mut found = Vec::new();
+    for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
+        found.extend(dump(netlink, in_main_table(any)).await?);
+    }
+    let is_default = |route: &&RouteMessage| {
+        route.header.destination_prefix_length == 0
+            && route.header.kind == RouteType::Unicast
+            && table(route) == u32::from(RouteHeader::RT_TABLE_MAIN)
+    };
+    Ok(found.iter().filter(is_default).filter_map(interface_of).collect())
+}
+
+/// The interface by which the kernel would send to an address; `None` when it would not.
+pub(super) async fn way_to(netlink: &Handle, address: IpAddr) -> Option<u32> {
+    // With strict checking, a question may name the destination and nothing else.
+    let mut request = RouteMessage::default();
+    let (family, length, destination) = match address {
+        IpAddr::V4(v4) => (AddressFamily::Inet, 32, RouteAddress::Inet(v4)),
+        IpAddr::V6(v6) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(v6)),
+    };
+    request.header.address_family = family;
+    request.header.destination_prefix_length = length;
+    request.attributes.push(RouteAttribute::Destination(destination));
+    let route = netlink.route().get(request).execute().try_next().await.ok()??;
+    interface_of(&route)
 }
 
 /// The interface a route leads to.
@@ -175,8 +205,8 @@ async fn name_of(netlink: &Handle, index: u32) -> Option<String> {
 fn in_main_table(address: IpAddr) -> RouteMessage {
     let mut request = RouteMessage::default();
     request.header.address_family = match address {
-        IpAddr::V4(_) => rtnetlink::packet_route::AddressFamily::Inet,
-        IpAddr::V6(_) => rtnetlink::packet_route::AddressFamily::Inet6,
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
     };
     request.header.table = RouteHeader::RT_TABLE_MAIN;
     request.header.kind = RouteType::Unspec;

@@ -382,3 +382,25 @@ fn a_new_address_is_noticed() {
         assert_eq!(system.local_network().await.expect("network").addresses.len(), 1);
     });
 }
+
+#[test]
+fn the_underlay_carries_what_its_narrowest_way_out_carries() {
+    in_namespace(async |netlink| {
+        let mut system = open();
+        let peers = [ip("192.168.2.9"), ip("127.0.0.1"), ip("fd02::9"), ip("203.0.113.5")];
+        assert_eq!(system.underlay_mtu(&peers).await.expect("asked"), None, "there is no way out");
+        for (name, address, mtu) in [("eth0", "192.168.1.7", 1_492), ("eth1", "192.168.2.7", 1_400)] {
+            add_interface(&netlink, name).await;
+            set_up(&netlink, name, address, 24).await;
+            let change = LinkUnspec::new_with_index(index(&netlink, name).await).mtu(mtu).build();
+            netlink.link().set(change).execute().await.expect("an MTU");
+        }
+        assert_eq!(system.underlay_mtu(&peers[1..]).await.expect("asked"), None, "nobody is in these networks");
+        assert_eq!(system.underlay_mtu(&peers).await.expect("asked"), Some(("eth1".to_owned(), 1_400)));
+        let way_out = RouteMessageBuilder::<IpAddr>::new().output_interface(index(&netlink, "eth0").await);
+        let way_out = way_out.destination_prefix(ip("0.0.0.0"), 0).expect("a prefix").build();
+        netlink.route().add(way_out).execute().await.expect("a default route");
+        assert_eq!(system.underlay_mtu(&[]).await.expect("asked"), Some(("eth0".to_owned(), 1_492)));
+        assert_eq!(system.underlay_mtu(&peers).await.expect("asked"), Some(("eth1".to_owned(), 1_400)));
+    });
+}
