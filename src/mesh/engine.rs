@@ -16,6 +16,7 @@ mod plan;
 mod receive;
 mod reload;
 mod saved;
+mod sizes;
 mod view;
 mod what_if;
 mod why;
@@ -300,8 +301,14 @@ impl Engine {
             if peer.data_packets > before {
                 neighbour.data_at = Some(now);
             }
+            let known = neighbour.report.as_ref().and_then(|report| report.endpoint);
+            let moved = known.is_some() && known != peer.endpoint;
             neighbour.report = Some(peer);
             self.set_interval(now, *id);
+            if moved {
+                // Another way may carry other packets.
+                self.measure_size(now, *id);
+            }
         }
         self.settle(now);
     }
@@ -425,6 +432,7 @@ impl Engine {
         match timer {
             Timer::Join(index) => self.join(now, index),
             Timer::Probe(id) => self.probe(now, id),
+            Timer::Size(id) => self.ask_size(now, id),
             Timer::Retransmit(id) => self.retransmit(now, id),
             Timer::Direct(id) => self.step_direct(now, id),
             Timer::Parted(id) => {
@@ -482,8 +490,15 @@ impl Engine {
     /// Forgets all that concerns exchanging datagrams with a node.
     pub(super) fn drop_neighbour(&mut self, id: &NodeId) {
         if self.neighbours.remove(id).is_some() {
-            let timers =
-                [Timer::Probe, Timer::Retransmit, Timer::Direct, Timer::Confirm, Timer::Parted, Timer::Release];
+            let timers = [
+                Timer::Probe,
+                Timer::Size,
+                Timer::Retransmit,
+                Timer::Direct,
+                Timer::Confirm,
+                Timer::Parted,
+                Timer::Release,
+            ];
             timers.into_iter().for_each(|timer| self.timers.stop(timer(*id)));
             self.dirty.plan = true;
         }

@@ -32,7 +32,7 @@ pub enum Destination {
 /// One thing the engine wants done. After each input the caller drains all of them, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Send this datagram (at most 1200 bytes).
+    /// Send this datagram (at most 1200 bytes, but for those that measure how large a packet a link carries).
     Send {
         /// Where to.
         to: Destination,
