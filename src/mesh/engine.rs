@@ -39,7 +39,7 @@ use super::io::{
 use super::link::LinkChange;
 use super::path::{Crossings, Graph, Paths};
 use super::reach::StaticState;
-use super::record::{Body, CheckSignature, Lsdb, REFRESH, Signer, Strict, Verifier};
+use super::record::{Body, CheckSignature, Lsdb, REFRESH, ShortId, Signer, Strict, Verifier};
 use super::time::Time;
 use super::timer::{Timer, Timers};
 use super::trust::{Standing, votes_to_cast};
@@ -106,6 +106,8 @@ pub struct Engine {
     past: VecDeque<(Time, Graph, Paths)>,
     /// What will act when holds run out, in order.
     coming: Vec<(Graph, Paths)>,
+    /// What links carry, of which that was told: see [`Self::narrow_links`].
+    narrow: BTreeMap<(ShortId, ShortId), u16>,
     crossings: Option<Arc<Crossings>>,
     /// What other ways there are from here, once someone looked.
     alternatives: OnceCell<view::Alternatives>,
@@ -191,6 +193,7 @@ impl Engine {
             paths: Paths::new(),
             past: VecDeque::new(),
             coming: Vec::new(),
+            narrow: BTreeMap::new(),
             crossings: None,
             alternatives: OnceCell::new(),
             uplinks: BTreeSet::new(),

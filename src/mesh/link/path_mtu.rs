@@ -119,7 +119,9 @@ impl PathMtu {
     /// The link came up: measure it.
     pub fn link_up(&mut self, now: Time) {
         self.greeted = false;
-        self.measure(now);
+        if self.asks {
+            self.measure(now);
+        }
     }
 
     /// The link is down: there is nothing to ask.
@@ -128,11 +130,12 @@ impl PathMtu {
         self.next = None;
     }
 
-    /// Measures soon: packets may take another way now, or a person mended it.
+    /// Measures soon: packets may take another way now, or a person mended it. The end that is asked lets the other know
+    /// by a question of its own.
     pub fn measure(&mut self, now: Time) {
         self.run = None;
         self.tries = 0;
-        self.next = self.asks.then_some(now + SETTLING);
+        self.next = Some(now + SETTLING);
     }
 
     /// When [`Self::poll`] wants to be called.
@@ -155,6 +158,10 @@ impl PathMtu {
     pub fn poll(&mut self, now: Time, own: u16, round_trip: Duration, loss: f64, jitter: f64) -> Vec<SizeProbe> {
         if self.next.is_none_or(|next| now < next) {
             return Vec::new();
+        }
+        if !self.asks {
+            self.next = None;
+            return vec![self.question(SMALL, own)];
         }
         let wait = PACE.max(round_trip * 2 + PACE / 2);
         self.next = Some(now + wait);
@@ -196,7 +203,9 @@ impl PathMtu {
         if probe.is_answer {
             self.answered(now, probe);
         } else {
-            if !self.asks && probe.found.is_some() {
+            if self.asks {
+                self.measure(now);
+            } else if probe.found.is_some() {
                 self.found = probe.found;
             }
             answer = Some(SizeProbe { is_answer: true, size: probe.size.min(own), mtu: own, found: None, ..probe });
@@ -407,6 +416,21 @@ mod tests {
             line.run(700);
             assert_eq!(line.limits(), [1360, 1360], "another one");
         }
+    }
+
+    #[test]
+    fn either_end_may_want_it_measured_again() {
+        let mut line = Line::new(1360);
+        line.run(20);
+        line.largest = 1500;
+        line.ends[1].measure(line.now);
+        let now = line.now + Duration::from_secs(1);
+        let wish = line.ends[1].poll(now, 1420, Duration::ZERO, 0.0, 0.5);
+        assert_eq!((wish.len(), line.ends[1].next()), (1, None));
+        let (answer, _) = line.ends[0].heard(now, 1420, wish[0]);
+        assert_eq!(line.ends[1].heard(now, 1420, answer.expect("as to any question")), (None, false));
+        line.run(20);
+        assert_eq!(line.limits(), [1420, 1420]);
     }
 
     #[test]
