@@ -21,6 +21,9 @@ use crate::namespace::Namespace;
 use crate::process::lock;
 use crate::random::Random;
 
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+
 /// From which port to which port.
 pub(crate) type Pair = (usize, usize);
 
@@ -37,6 +40,8 @@ pub struct Impairment {
     pub duplicates: f64,
     /// Share of packets that later ones overtake (held for 1 to 10 ms more), 0 to 1.
     pub reordering: f64,
+    /// Largest packet in bytes, IP header and all: a larger one, and every fragment, vanishes without a word.
+    pub largest: Option<usize>,
 }
 
 impl Impairment {
@@ -218,7 +223,8 @@ impl Switch {
         }
         let seed = self.seed ^ ((pair.0 as u64) << 32 | pair.1 as u64);
         let dice = self.dice.entry(pair).or_insert_with(|| Random::new(seed));
-        if dice.chance(impairment.loss) {
+        let black_hole = impairment.largest.is_some_and(|most| frame.len() > ETHERNET + most || is_fragment(frame));
+        if black_hole || dice.chance(impairment.loss) {
             return;
         }
         let copies = if dice.chance(impairment.duplicates) { 2 } else { 1 };
@@ -251,6 +257,16 @@ fn resolves_neighbours(frame: &[u8]) -> bool {
     match frame.get(12..14) {
         Some([0x08, 0x06]) => true,
         Some([0x86, 0xdd]) => frame.get(20) == Some(&58) && matches!(frame.get(54), Some(133..=137)),
+        _ => false,
+    }
+}
+
+/// A part of a packet that was too large for something.
+fn is_fragment(frame: &[u8]) -> bool {
+    match frame.get(12..14) {
+        // "More fragments", or an offset.
+        Some([0x08, 0x00]) => frame.get(20..22).is_some_and(|field| field[0] & 0x3f != 0 || field[1] != 0),
+        Some([0x86, 0xdd]) => frame.get(20) == Some(&44),
         _ => false,
     }
 }

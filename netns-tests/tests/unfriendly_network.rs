@@ -48,6 +48,7 @@ fn a_mesh_forms_and_stays_under_20_percent_loss_with_reordering_and_duplicates()
         loss: 0.2,
         duplicates: 0.1,
         reordering: 0.1,
+        largest: None,
     });
     lab.start_all(&nodes);
     lab.all_pairs_pass(&nodes, Duration::from_secs(30));

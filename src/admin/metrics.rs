@@ -60,7 +60,7 @@ pub struct Figures {
 }
 
 /// The counters of the engine and the daemon: all are shown, also those that never moved.
-const COUNTERS: [(&str, &str); 30] = [
+const COUNTERS: [(&str, &str); 31] = [
     ("claims_refused", "Claims of a name, an address or a role that were refused"),
     ("datagrams_impostor", "Control datagrams whose sender is another than it says"),
     ("datagrams_malformed", "Control datagrams that cannot be opened or read"),
@@ -84,6 +84,7 @@ const COUNTERS: [(&str, &str); 30] = [
     ("path_computations", "Computations of all paths"),
     ("reconciliations", "Comparisons of databases with a neighbour after their digests differed"),
     ("records_told", "Versions of its own record that this node told"),
+    ("size_probes_sent", "Questions and answers of how large a packet a link carries, sent"),
     ("statements_forged", "Signed statements that somebody forged"),
     ("statements_relayed", "Signed statements passed on for others"),
     ("statements_stale", "Signed statements that were overtaken"),

@@ -29,7 +29,8 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         compare("network.sharedKey", true, "(secret)".to_owned(), "(another secret)".to_owned());
     }
     compare("network.subnet", false, list(&old.subnets), list(&new.subnets));
-    compare("network.mtu", true, old.mtu.to_string(), new.mtu.to_string());
+    let mtu = |config: &Config| if config.mtu_given { config.mesh.mtu.to_string() } else { String::new() };
+    compare("network.mtu", true, mtu(before), mtu(after));
     compare("network.direct", false, direct(old.direct).to_owned(), direct(new.direct).to_owned());
     compare("network.gateways", false, policy(old.gateways).to_owned(), policy(new.gateways).to_owned());
     for peer in &old.static_peers {

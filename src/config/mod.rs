@@ -40,7 +40,7 @@ pub use conflict::{LocalRoute, Overlay, conflicts};
 pub use diagnostic::{Checked, Diagnostic, Located, Origin, Severity};
 pub use difference::{Difference, differences};
 pub use local::routes as local_routes;
-pub use network::{COST_RANGE, DEFAULT_MTU, MTU_RANGE, NetworkFile, parse_network};
+pub use network::{COST_RANGE, DEFAULT_MTU, MTU_RANGE, NetworkFile, OVERHEAD, parse_network};
 pub use node::Given;
 pub use peers::ListedPeer;
 pub use source::NetworkText;
@@ -69,6 +69,8 @@ pub struct Config {
     pub tunnel: TunnelMode,
     /// Whether the WireGuard port was asked for, in place of the default one of this node's address.
     pub wg_port_given: bool,
+    /// Whether the network file gives the MTU of the tunnel, in place of the one that the underlay suggests.
+    pub mtu_given: bool,
     /// Where keys and state live (0700), one directory per interface inside it.
     pub state_dir: PathBuf,
     /// The admin socket.

@@ -16,8 +16,10 @@ use super::value;
 use crate::mesh::config::{DirectMode, GatewayPolicy};
 use crate::mesh::ids::Name;
 
-/// MTU of the tunnel in bytes where the file gives none: Ethernet's 1500 less 80 of IPv6, UDP and WireGuard.
+/// MTU of the tunnel in bytes where neither the file nor the underlay says more: Ethernet's 1500 less [`OVERHEAD`].
 pub const DEFAULT_MTU: u16 = 1420;
+/// What the underlay carries around a packet of the tunnel in bytes: IPv6, UDP and WireGuard.
+pub const OVERHEAD: u16 = 80;
 /// Smallest and largest MTU in bytes: IPv6 needs 1280 (RFC 8200), and jumbo frames end at 9000.
 pub const MTU_RANGE: (u16, u16) = (1280, 9000);
 /// Smallest and largest cost that a file may give a link.
@@ -49,8 +51,8 @@ pub struct NetworkFile {
     pub name: Option<Name>,
     /// `network.subnet`, host bits cleared; disjoint.
     pub subnets: Vec<Located<IpNet>>,
-    /// `network.mtu` in bytes.
-    pub mtu: u16,
+    /// `network.mtu` in bytes; `None`: what the underlay carries decides.
+    pub mtu: Option<u16>,
     /// `network.direct`.
     pub direct: DirectMode,
     /// `network.gateways`.
@@ -131,7 +133,7 @@ struct Section {
     key: Option<KeySource>,
     name: Option<Name>,
     subnets: Vec<Located<IpNet>>,
-    mtu: u16,
+    mtu: Option<u16>,
     direct: DirectMode,
     gateways: GatewayPolicy,
 }
@@ -161,7 +163,7 @@ fn read_section(node: &Node, findings: &mut Findings) -> Option<Section> {
         key,
         name,
         subnets,
-        mtu: mtu.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(DEFAULT_MTU),
+        mtu: mtu.and_then(|mtu| u16::try_from(mtu).ok()),
         direct: direct.unwrap_or_default(),
         gateways: gateways.unwrap_or_default(),
     })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::conflict::Overlay;
 use super::diagnostic::{Findings, Located, Origin};
-use super::network::NetworkFile;
+use super::network::{DEFAULT_MTU, NetworkFile};
 use super::node::NodeValues;
 use super::peers::ListedPeer;
 use super::source::LoadedNetwork;
@@ -52,6 +52,7 @@ pub(crate) fn build(network: &LoadedNetwork, values: &NodeValues, as_given: &Giv
     Some(Config {
         overlay: Overlay::new(file, Some(&interface), given),
         wg_port_given: values.wg_port.known().is_some() || own.listed.is_some(),
+        mtu_given: file.mtu.is_some(),
         tunnel: values.tunnel.known().map(|tunnel| tunnel.value).unwrap_or_default(),
         state_dir: path(values.state_dir.known(), DEFAULT_STATE_DIR.into()),
         socket: path(values.socket.known(), socket),
@@ -67,7 +68,7 @@ pub(crate) fn build(network: &LoadedNetwork, values: &NodeValues, as_given: &Giv
             static_peers: file.peers.iter().map(|listed| listed.peer.clone()).collect(),
             gateways: file.gateways,
             direct: file.direct,
-            mtu: file.mtu,
+            mtu: file.mtu.unwrap_or(DEFAULT_MTU),
             name,
             addresses,
             class: values.class.known().map(|class| class.value).unwrap_or_default(),

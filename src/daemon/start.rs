@@ -2,6 +2,7 @@
 //! do.
 
 use std::io;
+use std::net::IpAddr;
 
 use rand_core::{OsRng, RngCore};
 use tokio::sync::mpsc;
@@ -19,7 +20,7 @@ use super::tunnel;
 use super::underlay::Underlay;
 use crate::admin;
 use crate::admin::log_level::LogControl;
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_MTU, MTU_RANGE, OVERHEAD};
 use crate::mesh::engine::{Engine, Identity};
 use crate::mesh::ids::WgPublicKey;
 use crate::system::{System, SystemError};
@@ -57,7 +58,7 @@ async fn start_with(
     log: LogControl,
     store: &Store,
     signals: mpsc::Receiver<Signal>,
-    system: impl System,
+    mut system: impl System,
 ) -> Result<(), Failure> {
     let clock = Clock::start();
     let Loaded { keys, epoch, mesh: saved, warnings } = store.load(wall().as_secs()).map_err(named)?;
@@ -70,6 +71,9 @@ async fn start_with(
         None => None,
     };
 
+    if !config.mtu_given {
+        config.mesh.mtu = tunnel_mtu(&config, &mut system).await;
+    }
     let mut public_key = WgPublicKey(PublicKey::from(&StaticSecret::from(keys.wg_private)).to_bytes());
     let found = tunnel::find(&mut config, &mut public_key).map_err(named)?;
     let identity = Identity { seed: keys.seed, wg_public: public_key, epoch };
@@ -122,6 +126,35 @@ async fn start_with(
     outcome.map_err(Failure::Running)
 }
 
+/// The MTU of the tunnel where the file gives none: what the underlay carries, less what goes around a packet.
+async fn tunnel_mtu(config: &Config, system: &mut impl System) -> u16 {
+    let mesh = &config.mesh;
+    let others = mesh.static_peers.iter().filter(|peer| mesh.own_static() != Some(peer));
+    let peers: Vec<IpAddr> = others.filter_map(|peer| peer.endpoint.host.parse().ok()).collect();
+    match system.underlay_mtu(&peers).await {
+        Ok(Some((interface, underlay))) => {
+            let mtu = mtu_for(underlay);
+            tracing::info!("MTU {mtu}: {interface} carries packets of {underlay} bytes");
+            mtu
+        }
+        Ok(None) => {
+            tracing::info!("MTU {DEFAULT_MTU}: no interface leads to other machines yet");
+            DEFAULT_MTU
+        }
+        Err(error) => {
+            tracing::warn!("MTU {DEFAULT_MTU}: {error}");
+            DEFAULT_MTU
+        }
+    }
+}
+
+/// The MTU of a tunnel over an underlay of this MTU. IPv6 needs its least one; more than what Ethernet leaves would be
+/// too much for most others, so only the file can ask for that.
+fn mtu_for(underlay: u32) -> u16 {
+    let left = u16::try_from(underlay).unwrap_or(u16::MAX).saturating_sub(OVERHEAD);
+    left.clamp(MTU_RANGE.0, DEFAULT_MTU)
+}
+
 #[cfg(target_os = "linux")]
 fn open_system(interface: &str) -> Result<impl System + use<>, SystemError> {
     crate::system::linux::LinuxSystem::open(interface)
@@ -164,4 +197,15 @@ fn port_error(port: u16, error: &io::Error) -> DaemonError {
         }
         _ => format!("cannot use UDP port {port} (the admin port): {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tunnel_takes_what_the_underlay_leaves() {
+        assert_eq!([9_000, 1_500, 1_492, 1_400].map(mtu_for), [1_420, 1_420, 1_412, 1_320]);
+        assert_eq!([1_280, 68, u32::MAX].map(mtu_for), [1_280, 1_280, 1_420]);
+    }
 }

@@ -16,7 +16,7 @@ use crate::tunnel::existing::Existing;
 use crate::tunnel::userspace::{Threads, UAPI_DIRECTORY, Userspace, UserspaceConfig};
 use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
 
-/// Control datagrams of the tunnel that wait for the loop: at 1200 bytes each, 300 KB.
+/// Control datagrams of the tunnel that wait for the loop: at 1200 bytes each, 300 KB; a few are as long as a packet.
 const CONTROL: usize = 256;
 
 /// What is this node's own on every tunnel.

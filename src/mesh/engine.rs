@@ -16,6 +16,7 @@ mod plan;
 mod receive;
 mod reload;
 mod saved;
+mod sizes;
 mod view;
 mod what_if;
 mod why;
@@ -38,7 +39,7 @@ use super::io::{
 use super::link::LinkChange;
 use super::path::{Crossings, Graph, Paths};
 use super::reach::StaticState;
-use super::record::{Body, CheckSignature, Lsdb, REFRESH, Signer, Strict, Verifier};
+use super::record::{Body, CheckSignature, Lsdb, REFRESH, ShortId, Signer, Strict, Verifier};
 use super::time::Time;
 use super::timer::{Timer, Timers};
 use super::trust::{Standing, votes_to_cast};
@@ -105,6 +106,8 @@ pub struct Engine {
     past: VecDeque<(Time, Graph, Paths)>,
     /// What will act when holds run out, in order.
     coming: Vec<(Graph, Paths)>,
+    /// What links carry, of which that was told: see [`Self::narrow_links`].
+    narrow: BTreeMap<(ShortId, ShortId), u16>,
     crossings: Option<Arc<Crossings>>,
     /// What other ways there are from here, once someone looked.
     alternatives: OnceCell<view::Alternatives>,
@@ -190,6 +193,7 @@ impl Engine {
             paths: Paths::new(),
             past: VecDeque::new(),
             coming: Vec::new(),
+            narrow: BTreeMap::new(),
             crossings: None,
             alternatives: OnceCell::new(),
             uplinks: BTreeSet::new(),
@@ -300,8 +304,14 @@ impl Engine {
             if peer.data_packets > before {
                 neighbour.data_at = Some(now);
             }
+            let known = neighbour.report.as_ref().and_then(|report| report.endpoint);
+            let moved = known.is_some() && known != peer.endpoint;
             neighbour.report = Some(peer);
             self.set_interval(now, *id);
+            if moved {
+                // Another way may carry other packets.
+                self.measure_size(now, *id);
+            }
         }
         self.settle(now);
     }
@@ -425,6 +435,7 @@ impl Engine {
         match timer {
             Timer::Join(index) => self.join(now, index),
             Timer::Probe(id) => self.probe(now, id),
+            Timer::Size(id) => self.ask_size(now, id),
             Timer::Retransmit(id) => self.retransmit(now, id),
             Timer::Direct(id) => self.step_direct(now, id),
             Timer::Parted(id) => {
@@ -482,8 +493,15 @@ impl Engine {
     /// Forgets all that concerns exchanging datagrams with a node.
     pub(super) fn drop_neighbour(&mut self, id: &NodeId) {
         if self.neighbours.remove(id).is_some() {
-            let timers =
-                [Timer::Probe, Timer::Retransmit, Timer::Direct, Timer::Confirm, Timer::Parted, Timer::Release];
+            let timers = [
+                Timer::Probe,
+                Timer::Size,
+                Timer::Retransmit,
+                Timer::Direct,
+                Timer::Confirm,
+                Timer::Parted,
+                Timer::Release,
+            ];
             timers.into_iter().for_each(|timer| self.timers.stop(timer(*id)));
             self.dirty.plan = true;
         }

@@ -32,7 +32,7 @@ pub enum Destination {
 /// One thing the engine wants done. After each input the caller drains all of them, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Send this datagram (at most 1200 bytes).
+    /// Send this datagram (at most 1200 bytes, but for those that measure how large a packet a link carries).
     Send {
         /// Where to.
         to: Destination,
@@ -71,6 +71,9 @@ pub struct DesiredTunnel {
     /// How packets from one peer to another go while paths change: these come before the prefixes. Only the embedded
     /// tunnel can do that.
     pub crossings: Option<Arc<Crossings>>,
+    /// Gateways: prefixes to which packets of full size do not pass, sorted, and the bytes that do. The embedded tunnel
+    /// tells whoever sends more; the kernel has routes for that.
+    pub path_mtus: Vec<(IpNet, u16)>,
 }
 
 /// One WireGuard peer.
@@ -112,6 +115,8 @@ pub struct DesiredSystem {
     pub routes: Vec<IpNet>,
     /// MTU of the interface in bytes.
     pub mtu: u16,
+    /// Prefixes within `routes` to which packets of full size do not pass, sorted, and the bytes that do.
+    pub path_mtus: Vec<(IpNet, u16)>,
     /// Whether the interface forwards packets (gateways).
     pub forwarding: bool,
 }

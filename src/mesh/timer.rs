@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Join(usize),
     /// Ask a neighbour for an echo, or find its link dead.
     Probe(NodeId),
+    /// Ask a neighbour how large a packet the link to it carries.
+    Size(NodeId),
     /// Send a neighbour what it has not acknowledged.
     Retransmit(NodeId),
     /// A neighbour's new start should have shown inside the tunnel by now; else its clock went back, WireGuard refuses

@@ -103,11 +103,12 @@ struct Line {
     passes: f64,
     single: f64,
     in_order: f64,
+    largest: usize,
 }
 
 impl Line {
     fn new() -> Self {
-        Self { latency: WIRE, jitter: 0, passes: 1.0, single: 1.0, in_order: 1.0 }
+        Self { latency: WIRE, jitter: 0, passes: 1.0, single: 1.0, in_order: 1.0, largest: usize::MAX }
     }
 
     fn add(&mut self, link: &Link) {
@@ -116,6 +117,7 @@ impl Line {
         self.passes *= 1.0 - link.loss;
         self.single *= 1.0 - link.duplicate;
         self.in_order *= 1.0 - link.reorder;
+        self.largest = link.largest.map_or(self.largest, |largest| self.largest.min(largest.into()));
     }
 
     fn delay(&self, rng: &mut ChaCha8Rng) -> Duration {
@@ -184,8 +186,8 @@ impl Underlay {
         Self { segments, routers, router_names, machines, blocked, closed, to_lose: BTreeMap::new(), rng }
     }
 
-    /// A node sends from one of its ports. `None`: it has no route there.
-    pub(super) fn send(&mut self, now: Time, from: usize, port: u16, dst: SocketAddr) -> Option<Step> {
+    /// A node sends a packet of so many bytes from one of its ports. `None`: it has no route there.
+    pub(super) fn send(&mut self, now: Time, from: usize, port: u16, dst: SocketAddr, size: usize) -> Option<Step> {
         let (segment, address, link) = self.interface_for(from, dst.ip())?;
         let src = SocketAddr::new(address, port);
         if let Some(firewall) = &mut self.machines[from].firewall {
@@ -193,14 +195,14 @@ impl Underlay {
         }
         let mut line = Line::new();
         line.add(&link);
-        self.forward(now, from, segment, src, dst, line)
+        self.forward(now, from, segment, (src, dst), size, line)
     }
 
     /// A packet reached a router's outside: on it goes, if the router lets it in.
-    pub(super) fn through(&mut self, now: Time, from: usize, router: usize, step: &Step) -> Option<Step> {
+    pub(super) fn through(&mut self, now: Time, from: usize, router: usize, step: &Step, size: usize) -> Option<Step> {
         let dst = self.routers[router].nat.inbound(now, step.src, step.dst)?;
         let segment = self.routers[router].inside;
-        self.forward(now, from, segment, step.src, dst, Line::new())
+        self.forward(now, from, segment, (step.src, dst), size, Line::new())
     }
 
     /// A packet reached a node: whether its firewall lets it in.
@@ -213,8 +215,8 @@ impl Underlay {
         now: Time,
         from: usize,
         mut segment: usize,
-        mut src: SocketAddr,
-        dst: SocketAddr,
+        (mut src, dst): (SocketAddr, SocketAddr),
+        size: usize,
         mut line: Line,
     ) -> Option<Step> {
         for _ in 0..MAX_ROUTERS {
@@ -244,6 +246,9 @@ impl Underlay {
                     line.add(&interface.link);
                 }
                 Arrival::Router(router) => line.add(&self.routers[router].link),
+            }
+            if size > line.largest {
+                return None;
             }
             let lost = happens(&mut self.rng, 1.0 - line.passes);
             let delay = (!lost).then(|| line.delay(&mut self.rng));
@@ -402,9 +407,9 @@ nodes:
 
     /// Sends a packet; gives the node it gets to, and the source seen there.
     fn carry(underlay: &mut Underlay, from: usize, to: &str) -> Option<(usize, SocketAddr)> {
-        let mut step = underlay.send(Time::ZERO, from, 500, to.parse().expect("an address"))?;
+        let mut step = underlay.send(Time::ZERO, from, 500, to.parse().expect("an address"), 100)?;
         while let Arrival::Router(router) = step.arrival {
-            step = underlay.through(Time::ZERO, from, router, &step)?;
+            step = underlay.through(Time::ZERO, from, router, &step, 100)?;
         }
         let Arrival::Node(node) = step.arrival else { return None };
         (step.delay.is_some() && underlay.admits(Time::ZERO, node, &step)).then_some((node, step.src))
@@ -458,13 +463,15 @@ nodes:
         let to = "198.51.100.5:500".parse().expect("an address");
         let millis = Duration::from_millis;
         let (latency, jitter) = (millis(20), millis(5));
-        net.impair(A, Link { latency, jitter, loss: 0.2, duplicate: 0.1, reorder: 0.0 });
-        let steps: Vec<Step> = (0..2000).filter_map(|_| net.send(Time::ZERO, A, 500, to)).collect();
+        net.impair(A, Link { latency, jitter, loss: 0.2, duplicate: 0.1, ..Link::default() });
+        let steps: Vec<Step> = (0..2000).filter_map(|_| net.send(Time::ZERO, A, 500, to, 100)).collect();
         let lost = steps.iter().filter(|step| step.delay.is_none()).count();
         let doubled = steps.iter().filter(|step| step.twin.is_some()).count();
         assert!((340..460).contains(&lost) && (150..250).contains(&doubled), "{lost} {doubled}");
         let right = millis(27)..millis(33);
         assert!(steps.iter().filter_map(|step| step.delay).all(|delay| right.contains(&delay)), "27 ms and jitter");
+        net.impair(A, Link { largest: Some(1400), ..Link::default() });
+        assert!(net.send(Time::ZERO, A, 500, to, 1400).is_some() && net.send(Time::ZERO, A, 500, to, 1401).is_none());
         net.renumber(A, "home", "192.168.1.77".parse().expect("an address"));
         assert_eq!(net.local_network(A).addresses[0].address.to_string(), "192.168.1.77");
     }

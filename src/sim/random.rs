@@ -154,7 +154,7 @@ fn node(draw: &mut Draw, overlay: IpAddr, segment: &str, underlay: IpAddr) -> No
     };
     let duplicate = if draw.once_in(8) { 0.02 } else { 0.0 };
     let reorder = if draw.once_in(8) { 0.05 } else { 0.0 };
-    let link = Link { latency, jitter, loss, duplicate, reorder };
+    let link = Link { latency, jitter, loss, duplicate, reorder, largest: None };
     // Ports need not differ, as addresses do; NATs translate where hosts share one.
     let port = 50_000 + u16::try_from(draw.below(400)).unwrap_or(0);
     Node {
@@ -352,7 +352,7 @@ fn mishap(
         8 => {
             let loss = draw.pick(&[0.1, 0.3, 0.6]);
             let (latency, jitter) = (draw.millis(0, 100), draw.millis(0, 30));
-            let link = Link { latency, jitter, loss, duplicate: 0.02, reorder: 0.05 };
+            let link = Link { latency, jitter, loss, duplicate: 0.02, reorder: 0.05, largest: None };
             put(now, Action::Impair(Impairment { nodes: these(&one), link }));
             impaired.push(one);
         }

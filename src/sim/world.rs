@@ -619,7 +619,7 @@ impl World {
     /// Puts a packet on the underlay.
     fn transmit(&mut self, node: usize, port: u16, to: SocketAddr, content: Content) {
         self.machines[node].bytes += content.size() as u64;
-        if let Some(step) = self.underlay.send(self.now, node, port, to) {
+        if let Some(step) = self.underlay.send(self.now, node, port, to, content.size()) {
             self.travel(node, step, content);
         }
     }
@@ -637,7 +637,7 @@ impl World {
     fn arrive(&mut self, from: usize, step: &Step, content: Content) {
         let node = match step.arrival {
             Arrival::Router(router) => {
-                if let Some(next) = self.underlay.through(self.now, from, router, step) {
+                if let Some(next) = self.underlay.through(self.now, from, router, step, content.size()) {
                     self.travel(from, next, content);
                 }
                 return;

@@ -1,5 +1,6 @@
 //! A system that only remembers: for tests of whatever drives a [`System`].
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -58,6 +59,10 @@ impl System for FakeSystem {
 
     async fn local_network(&mut self) -> Result<LocalNetwork, SystemError> {
         Ok(self.memory().network.clone())
+    }
+
+    async fn underlay_mtu(&mut self, _: &[IpAddr]) -> Result<Option<(String, u32)>, SystemError> {
+        Ok(None)
     }
 
     async fn network_changed(&mut self) {

@@ -7,6 +7,8 @@ pub mod fake;
 #[cfg(target_os = "linux")]
 pub mod linux;
 
+use std::net::IpAddr;
+
 use crate::mesh::io::{DesiredSystem, LocalNetwork};
 
 /// The system's side of one interface.
@@ -17,6 +19,13 @@ pub trait System: Send {
     /// Addresses of the machine's other interfaces that are up; loopback, link-local addresses and the interfaces of
     /// wgnet are left out. Sorted, so that equal networks compare equal.
     fn local_network(&mut self) -> impl Future<Output = Result<LocalNetwork, SystemError>> + Send;
+
+    /// The interface of the smallest MTU among those that lead to `peers` and to everywhere else, and that MTU in bytes.
+    /// Loopback and the interfaces of wgnet are left out; `None` when nothing remains.
+    fn underlay_mtu(
+        &mut self,
+        peers: &[IpAddr],
+    ) -> impl Future<Output = Result<Option<(String, u32)>, SystemError>> + Send;
 
     /// Waits until `local_network` may answer differently. May be dropped and called again.
     fn network_changed(&mut self) -> impl Future<Output = ()> + Send;

@@ -115,7 +115,7 @@ fn record(other: &Signer) -> NodeRecord {
         grants_any: false,
         endpoints: ["192.0.2.1:50000", "[2001:db8::1]:5"].map(|text| text.parse().expect("an endpoint")).to_vec(),
     };
-    let quality = Quality { rtt_us: 1_234, loss_percent: 5 };
+    let quality = Quality { rtt_us: 1_234, loss_percent: 5, mtu: None };
     let link = LinkAdvert { to: ShortId::from(&other.id()), cost: 50, was: Was::Absent, quality };
     NodeRecord { fragment: 0, version: Version { epoch: 1, seq: 2 }, about: Some(about), links: vec![link] }
 }

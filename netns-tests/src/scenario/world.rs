@@ -457,6 +457,7 @@ fn sum(a: Link, b: Link) -> Impairment {
         loss: either(a.loss, b.loss),
         duplicates: either(a.duplicate, b.duplicate),
         reordering: either(a.reorder, b.reorder),
+        largest: a.largest.into_iter().chain(b.largest).min().map(usize::from),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Mistakes in `network:`.
 
-use crate::config::network::DEFAULT_MTU;
 use crate::config::tests::{KEY, SAMPLE, expect_lines, expect_one, parsed, said, sample_with};
 use crate::mesh::config::{DirectMode, GatewayPolicy};
 
@@ -22,7 +21,7 @@ peers:
 fn host_bits_of_the_subnet_are_cleared_and_the_rest_gets_defaults() {
     let file = parsed(SAMPLE);
     assert_eq!(file.subnets[0].value.to_string(), "10.0.0.0/8");
-    assert_eq!(file.mtu, DEFAULT_MTU);
+    assert_eq!(file.mtu, None);
     assert_eq!(file.direct, DirectMode::Auto);
     assert_eq!(file.gateways, GatewayPolicy::Static);
     assert_eq!(file.name, None);
@@ -38,7 +37,7 @@ fn every_optional_key_is_read() {
     let subnet = "  subnet: [10.1.1.0/24, \"fd01::/64\"]\n  name: home\n  mtu: 1280\n  direct: never\n  gateways: any";
     let file = parsed(&sample_with(&[(3, subnet)]));
     assert_eq!(file.name.map(String::from).as_deref(), Some("home"));
-    assert_eq!(file.mtu, 1280);
+    assert_eq!(file.mtu, Some(1280));
     assert_eq!(file.direct, DirectMode::Never);
     assert_eq!(file.gateways, GatewayPolicy::Any);
     assert_eq!(file.subnets[1].value.to_string(), "fd01::/64");

@@ -73,7 +73,7 @@ fn anchors_aliases_and_merge_keys_work() {
     assert_eq!(file.peers[1].peer.endpoint.host, "b.example", "its own");
     let list = sample_with(&[(3, "  subnet: &net [10.1.1.0/8]\n  <<: [{mtu: 1300}, {mtu: 1400, name: x}]")]);
     let file = parsed(&list);
-    assert_eq!(file.mtu, 1300, "the earlier one wins");
+    assert_eq!(file.mtu, Some(1300), "the earlier one wins");
     assert_eq!(file.name.map(String::from).as_deref(), Some("x"));
     expect_one(&[(3, "  subnet: 10.1.1.0/8\n  <<: 3")], "net.yaml:4:3: ");
 }

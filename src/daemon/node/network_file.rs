@@ -116,6 +116,10 @@ impl<S: System> Loop<S> {
     }
 
     async fn act_on_config(&mut self, now: Time) {
+        if !self.node.config.mtu_given {
+            // The tunnel keeps what the underlay carried at the start.
+            self.node.config.mesh.mtu = self.node.engine.config().mtu;
+        }
         self.node.engine.handle_config(now, self.node.config.mesh.clone());
         self.drain(now).await;
     }

@@ -302,7 +302,7 @@ async fn a_new_peer_is_watched_closely_until_it_has_shaken_hands() {
         accept: vec![],
         generation: 0,
     };
-    this.apply_tunnel(DesiredTunnel { peers: vec![peer], forward: false, crossings: None });
+    this.apply_tunnel(DesiredTunnel { peers: vec![peer], forward: false, ..DesiredTunnel::default() });
     this.look_at_tunnel().await;
     assert!(this.next_look.since(this.now()) <= QUICK_REPORT);
     let seen = PeerReport {

@@ -87,6 +87,7 @@ impl Engine {
             lines.extend(self.unreachable());
         }
         lines.extend(self.shadowed());
+        lines.extend(self.black_holes());
         let mut add = |severity, code, text: String, remedy: &str| {
             lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
         };

@@ -98,6 +98,10 @@ impl Engine {
         self.event(Severity::Info, EventKind::Link, &name, text);
         self.fix_cost(id);
         self.set_interval(now, id);
+        if let Some(neighbour) = self.neighbours.get_mut(&id) {
+            neighbour.path_mtu.link_up(now);
+        }
+        self.arm_size(now, id);
         self.timers.stop(Timer::Confirm(id));
         self.dirty.own = true;
         self.dirty.plan = true;
@@ -117,6 +121,8 @@ impl Engine {
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.outbox.clear();
         neighbour.uplink_theirs = false;
+        neighbour.path_mtu.link_down();
+        self.timers.stop(Timer::Size(id));
         self.uplinks.remove(&id);
         self.timers.stop(Timer::Retransmit(id));
         self.end_direct(now, id, "the link is dead");
@@ -142,6 +148,7 @@ impl Engine {
                 neighbour.link.hurry(now);
             }
             self.arm_probe(now, id);
+            self.measure_size(now, id);
         }
         for index in 0..self.statics.len() {
             let silent = self.standing.statics.get(&index).is_none_or(|id| !self.paths.contains_key(id));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::flood::Outbox;
 use super::super::ids::NodeId;
 use super::super::io::{EndpointHint, PeerReport};
-use super::super::link::Link;
+use super::super::link::{Link, PathMtu};
 use super::super::reach::Direct;
 use super::super::time::Time;
 
@@ -23,6 +23,8 @@ pub(in super::super) struct Neighbour {
     pub(in super::super) link_address: Ipv6Addr,
     /// The link to it, inside the tunnel.
     pub(in super::super) link: Link,
+    /// How large a packet the link carries.
+    pub(in super::super) path_mtu: PathMtu,
     /// Its admin port on the underlay, once that address echoed a challenge.
     pub(in super::super) underlay: Option<SocketAddr>,
     /// Whether this node seeks the link by itself; else it answers.
@@ -61,6 +63,7 @@ impl Neighbour {
             id,
             link_address,
             link: Link::new(now, yields),
+            path_mtu: PathMtu::new(!yields),
             underlay: None,
             wanted: false,
             hint: None,

@@ -41,6 +41,8 @@ struct Advert {
     was: Was,
     acts: Time,
     fragment: u8,
+    /// What the link carries, where that is less than the tunnel's MTU.
+    mtu: Option<u16>,
 }
 
 impl OwnRecord {
@@ -90,6 +92,7 @@ impl Engine {
         let mut links: Vec<(LinkAdvert, u16)> = Vec::new();
         for (id, advert) in self.own.adverts.iter_mut().filter(|(_, advert)| advert.fragment == fragment) {
             let quality = self.neighbours.get(id).map_or_else(Quality::default, |n| n.link.cost.quality());
+            let quality = Quality { mtu: advert.mtu, ..quality };
             let link = LinkAdvert { to: ShortId::from(id), cost: advert.cost, was: advert.was, quality };
             let hold = self.lsdb.hold_left(advert.acts, now);
             // As the others will count, in whole milliseconds.
@@ -129,20 +132,22 @@ impl Engine {
                     (false, false) => false,
                 }
         };
-        let mut links: Vec<(NodeId, u32)> = Vec::with_capacity(self.own.adverts.len());
+        let own_mtu = self.config.mtu;
+        let mut links: Vec<(NodeId, (u32, Option<u16>))> = Vec::with_capacity(self.own.adverts.len());
         for neighbour in self.neighbours.iter_mut().filter(|_| !self.leaving) {
             if is_advertised(neighbour) {
                 let damped = if neighbour.link.damping.is_suppressed(now) { DAMPED_COST } else { 0 };
                 let cost = neighbour.link.cost.advertise(now).max(least);
-                links.push((neighbour.id, cost + damped + drained));
+                let mtu = Some(neighbour.path_mtu.limit(own_mtu)).filter(|mtu| *mtu < own_mtu);
+                links.push((neighbour.id, (cost + damped + drained, mtu)));
             }
         }
         // Looked at each second; nearly always nothing changed.
-        if self.own.adverts.iter().map(|(id, advert)| (id, advert.cost)).eq(links.iter().map(|(id, cost)| (id, *cost)))
-        {
+        let told = self.own.adverts.iter().map(|(id, advert)| (id, (advert.cost, advert.mtu)));
+        if told.eq(links.iter().map(|(id, link)| (id, *link))) {
             return BTreeSet::new();
         }
-        let links: BTreeMap<NodeId, u32> = links.into_iter().collect();
+        let links: BTreeMap<NodeId, (u32, Option<u16>)> = links.into_iter().collect();
         let new = links.keys().filter(|id| !self.own.adverts.contains_key(*id));
         let at_once: BTreeSet<NodeId> = new.filter(|id| self.acts_at_once(id)).copied().collect();
         let mut changed = BTreeSet::new();
@@ -155,9 +160,12 @@ impl Engine {
             }
             stays
         });
-        for (id, cost) in links {
+        for (id, (cost, mtu)) in links {
             match adverts.get_mut(&id) {
                 Some(advert) => {
+                    if std::mem::replace(&mut advert.mtu, mtu) != mtu {
+                        changed.insert(advert.fragment);
+                    }
                     if advert.cost == cost {
                         continue;
                     }
@@ -172,7 +180,7 @@ impl Engine {
                     let (was, acts) =
                         if at_once.contains(&id) { (Was::Settled, Time::ZERO) } else { (Was::Absent, now + HOLD) };
                     let Some(fragment) = fragment_with_room(adverts) else { continue };
-                    adverts.insert(id, Advert { cost, was, acts, fragment });
+                    adverts.insert(id, Advert { cost, was, acts, fragment, mtu });
                     changed.insert(fragment);
                 }
             }

@@ -20,6 +20,11 @@ const FORESEEN: usize = 4;
 impl Engine {
     /// Computes the paths that act now and those that will, when links changed or a hold ran out.
     pub(super) fn find_paths(&mut self, now: Time) {
+        let narrow = self.narrow_links();
+        if self.narrow != narrow {
+            self.narrow = narrow;
+            self.dirty.plan = true;
+        }
         let pending = self.lsdb.advance(now);
         match pending.next {
             Some(at) => self.timers.set(Timer::Hold, at),

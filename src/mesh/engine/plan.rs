@@ -57,7 +57,8 @@ impl Engine {
         let mut peers: Vec<DesiredPeer> = peers.into_values().collect();
         peers.sort_by_key(|peer| peer.public_key);
         let forward = self.standing.is_gateway(&self.id);
-        let desired = DesiredTunnel { peers, forward, crossings: self.crossings.clone() };
+        let path_mtus = if forward { self.path_mtus() } else { Vec::new() };
+        let desired = DesiredTunnel { peers, forward, crossings: self.crossings.clone(), path_mtus };
         if self.tunnel.as_ref() != Some(&desired) {
             self.tunnel = Some(desired.clone());
             // Before anything that was decided to be sent: a datagram may need the peer that this makes.
@@ -114,8 +115,13 @@ impl Engine {
         addresses.push(IpAddr::V6(self.link_address()));
         let mut routes: Vec<IpNet> = self.config.subnets.iter().map(IpNet::trunc).collect();
         routes.push(link_network);
-        let desired =
-            DesiredSystem { addresses, routes, mtu: self.config.mtu, forwarding: self.standing.is_gateway(&self.id) };
+        let desired = DesiredSystem {
+            addresses,
+            routes,
+            mtu: self.config.mtu,
+            path_mtus: self.path_mtus(),
+            forwarding: self.standing.is_gateway(&self.id),
+        };
         if self.system.as_ref() != Some(&desired) {
             self.system = Some(desired.clone());
             self.outputs.push_back(Output::System(desired));

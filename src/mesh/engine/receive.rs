@@ -76,6 +76,7 @@ impl Engine {
             (Message::Request(keys), _, Some(to)) => self.receive_request(now, from, &keys, to),
             (Message::Relay(relay), Via::Tunnel(_), _) => self.receive_relay(now, from, relay),
             (Message::Direct(statement), Via::Tunnel(_), _) => self.receive_statement(now, &statement, true),
+            (Message::Size(probe), Via::Tunnel(_), _) => self.receive_size(now, from, probe, bytes.len()),
             _ => self.count("datagrams_unexpected"),
         }
     }

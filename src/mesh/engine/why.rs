@@ -31,6 +31,7 @@ impl Engine {
             note: None,
         };
         if let Some(id) = direct {
+            why.mtu = self.link_mtu(&from, &to);
             why.hops = vec![self.hop(from, to, self.neighbours.get(&id).map(|n| u64::from(n.link.cost.measured())))];
             why.candidates.extend(explanation.as_ref().map(|explanation| self.beneath(&from, explanation)));
             let since = self.neighbours.get(&id).and_then(|neighbour| neighbour.link.up_since());
@@ -45,6 +46,7 @@ impl Engine {
         let mut at = from;
         for (next, cost) in &explanation.way {
             why.hops.push(self.hop(at, *next, Some(*cost)));
+            why.mtu = why.mtu.min(self.link_mtu(&at, next));
             if *next != to {
                 why.readers.push(self.name_of(next));
             }

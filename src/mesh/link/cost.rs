@@ -86,6 +86,7 @@ impl Cost {
         Quality {
             rtt_us: self.rtt.map_or(0, |rtt| (rtt * 1e6).clamp(1.0, f64::from(u32::MAX)) as u32),
             loss_percent: (self.loss * 100.0).round().clamp(0.0, 100.0) as u8,
+            mtu: None,
         }
     }
 

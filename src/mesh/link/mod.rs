@@ -7,13 +7,17 @@
 //!
 //! The **advertised** cost is sticky (hysteresis), a flapping link is **damped**: both at the origin of the advert, and
 //! nowhere else, since every other node must compute the same paths from the same adverts.
+//!
+//! How large a packet the link carries is measured besides: see [`PathMtu`].
 
 mod cost;
 mod damping;
+mod path_mtu;
 mod probe;
 #[cfg(test)]
 mod tests;
 
 pub use cost::{BASE_COST, Cost, cost_of};
 pub use damping::Damping;
+pub use path_mtu::{Passing, PathMtu, SizeProbe};
 pub use probe::{ACTIVE_INTERVAL, IDLE_INTERVAL, Link, LinkChange, Probe};

@@ -55,11 +55,44 @@ pub struct LinkAdvert {
 
 /// A link as its owner measures it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Packed", into = "Packed")]
 pub struct Quality {
-    /// Smoothed round trip in microseconds; 0: not measured.
+    /// Smoothed round trip in microseconds, at most 8.3 s; 0: not measured.
     pub rtt_us: u32,
     /// Smoothed share of lost probes in percent, there or back.
     pub loss_percent: u8,
+    /// The largest packet that passes, in bytes, where that is less than the MTU of the owner's tunnel: 1280 and so many
+    /// times 16.
+    pub mtu: Option<u16>,
+}
+
+/// [`Quality`] on the wire. Versions that know no `mtu` have a round trip in all 32 bits, and accept whatever is there; no
+/// link that is up takes the 8.4 s that the upper 9 bits begin at. So there is room for the MTU in them.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Packed {
+    rtt_and_mtu: u32,
+    loss_percent: u8,
+}
+
+const RTT_BITS: u32 = 23;
+const LEAST_MTU: u16 = 1280;
+const MTU_STEP: u16 = 16;
+
+impl From<Packed> for Quality {
+    fn from(packed: Packed) -> Self {
+        let step = u16::try_from(packed.rtt_and_mtu >> RTT_BITS).unwrap_or(0);
+        let mtu = step.checked_sub(1).map(|above| LEAST_MTU + above * MTU_STEP);
+        Self { rtt_us: packed.rtt_and_mtu & ((1 << RTT_BITS) - 1), loss_percent: packed.loss_percent, mtu }
+    }
+}
+
+impl From<Quality> for Packed {
+    fn from(quality: Quality) -> Self {
+        let most = (1 << (u32::BITS - RTT_BITS)) - 1;
+        let step = |mtu: u16| (u32::from(mtu.saturating_sub(LEAST_MTU) / MTU_STEP) + 1).min(most);
+        let rtt = quality.rtt_us.min((1 << RTT_BITS) - 1);
+        Self { rtt_and_mtu: quality.mtu.map_or(0, step) << RTT_BITS | rtt, loss_percent: quality.loss_percent }
+    }
 }
 
 /// One fragment of a node's record. Fragment 0 describes the node; every fragment lists links.
@@ -151,5 +184,26 @@ impl About {
             && self.endpoints.len() <= NodeRecord::MAX_ENDPOINTS
             && self.grants.len() <= NodeRecord::MAX_GRANTS
             && self.addresses.iter().all(|a| !a.is_unspecified() && !a.is_multicast() && !a.is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quality_has_one_encoding_and_older_versions_read_it() {
+        let encoded = |quality: Quality| postcard::to_allocvec(&quality).expect("known length");
+        let plain = Quality { rtt_us: 20_300, loss_percent: 2, mtu: None };
+        assert_eq!(encoded(plain), postcard::to_allocvec(&(20_300_u32, 2_u8)).expect("known length"));
+        for (mtu, told) in [(1280, 1280), (1360, 1360), (1412, 1408), (9000, 9000 - 9000 % 16), (1000, 1280)] {
+            let bytes = encoded(Quality { mtu: Some(mtu), ..plain });
+            assert_eq!(postcard::from_bytes(&bytes), Ok(Quality { mtu: Some(told), ..plain }));
+            assert!(postcard::from_bytes::<(u32, u8)>(&bytes).is_ok());
+        }
+        for any in [0, 1, (1 << 23) - 1, 1 << 23, 0x1234_5678, u32::MAX] {
+            let bytes = postcard::to_allocvec(&(any, 7_u8)).expect("known length");
+            assert_eq!(encoded(postcard::from_bytes(&bytes).expect("whatever is there")), bytes);
+        }
     }
 }

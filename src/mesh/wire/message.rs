@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::super::ids::NodeId;
+use super::super::link::SizeProbe;
 use super::super::record::{Carried, Summary};
 use super::statement::Statement;
 
 /// Longest datagram in bytes: fragmented UDP hurts behind NATs.
 pub const MAX_DATAGRAM: usize = 1200;
+/// Longest datagram that measures a link, in bytes: what the largest packet of a tunnel holds.
+pub const MAX_PADDED: usize = 9000 - TUNNEL_HEADERS;
+/// IPv6 and UDP headers of a datagram inside the tunnel, in bytes.
+pub const TUNNEL_HEADERS: usize = 48;
 
 /// What a message is; stands in clear in the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +40,15 @@ pub enum Kind {
     Relay = 9,
     /// A signed statement for the receiver.
     Direct = 10,
+    /// See [`SizeProbe`]. A version of wgnet that does not know it drops it, and never answers.
+    Size = 11,
 }
 
 impl Kind {
     /// The kind of this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        use Kind::{Ack, Buckets, Direct, Hello, Items, Join, JoinReply, Relay, Request, Summary};
-        [Join, JoinReply, Hello, Items, Ack, Summary, Buckets, Request, Relay, Direct]
+        use Kind::{Ack, Buckets, Direct, Hello, Items, Join, JoinReply, Relay, Request, Size, Summary};
+        [Join, JoinReply, Hello, Items, Ack, Summary, Buckets, Request, Relay, Direct, Size]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }
@@ -151,6 +158,8 @@ pub enum Message {
     Relay(Relay),
     /// See [`Kind::Direct`].
     Direct(Statement),
+    /// See [`SizeProbe`]; padded to the size that it names.
+    Size(SizeProbe),
 }
 
 impl Message {
@@ -167,6 +176,7 @@ impl Message {
             Self::Request(_) => Kind::Request,
             Self::Relay(_) => Kind::Relay,
             Self::Direct(_) => Kind::Direct,
+            Self::Size(_) => Kind::Size,
         }
     }
 
@@ -186,6 +196,7 @@ impl Message {
             Self::Request(keys) => postcard::to_allocvec(keys),
             Self::Relay(relay) => postcard::to_allocvec(relay),
             Self::Direct(statement) => postcard::to_allocvec(statement),
+            Self::Size(probe) => postcard::to_allocvec(probe),
         };
         encoded.expect("messages have known lengths")
     }
@@ -215,6 +226,7 @@ impl Message {
             Kind::Request => Self::Request(read(bytes)?),
             Kind::Relay => Self::Relay(read(bytes)?),
             Kind::Direct => Self::Direct(read(bytes)?),
+            Kind::Size => Self::Size(read(bytes)?),
         })
     }
 }

@@ -12,6 +12,8 @@
 //!
 //! The network key proves membership and no more: any member could forge another's datagram. So whatever acts is signed
 //! by its identity (items, join replies, [`Statement`]s) or comes out of that peer's own tunnel.
+//!
+//! Only the datagrams that measure how large a packet a link carries are longer than 1200 bytes.
 
 mod message;
 mod replay;
@@ -21,7 +23,9 @@ mod statement;
 mod tests;
 
 pub(super) use message::MAX_HOPS;
-pub use message::{Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, Message, Refusal, Relay};
+pub use message::{
+    Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, MAX_PADDED, Message, Refusal, Relay, TUNNEL_HEADERS,
+};
 pub use replay::ReplayWindow;
 pub use seal::{Header, OpenError, Opened, Sealer, join_overhead};
 pub use statement::{DirectWord, Statement};

@@ -8,7 +8,7 @@ use rand_core::RngCore;
 
 use super::super::config::NetworkKey;
 use super::super::ids::NodeId;
-use super::message::{ANYONE, Kind, MAX_DATAGRAM, Message};
+use super::message::{ANYONE, Kind, MAX_DATAGRAM, MAX_PADDED, Message, TUNNEL_HEADERS};
 
 const VERSION: u8 = 1;
 const HEADER: usize = 62;
@@ -97,9 +97,12 @@ impl Sealer {
     /// Seals `message` for `recipient` (`None`: whoever sits at the address) with its epoch, 0 if unknown.
     pub fn seal(&mut self, message: &Message, recipient: Option<(&NodeId, u64)>, rng: &mut impl RngCore) -> Vec<u8> {
         let mut plaintext = message.encode();
-        if matches!(message, Message::Join(_)) {
-            plaintext.resize(plaintext.len().max(MAX_DATAGRAM - OVERHEAD), 0);
-        }
+        let padded = match message {
+            Message::Join(_) => MAX_DATAGRAM,
+            Message::Size(probe) => usize::from(probe.size).saturating_sub(TUNNEL_HEADERS).min(MAX_PADDED),
+            _ => 0,
+        };
+        plaintext.resize(plaintext.len().max(padded.saturating_sub(OVERHEAD)), 0);
         let (recipient, recipient_epoch) = recipient.map_or((&ANYONE, 0), |(id, epoch)| (id, epoch));
         let mut datagram = Vec::with_capacity(OVERHEAD + plaintext.len());
         datagram.extend_from_slice(&[VERSION, message.kind() as u8]);
@@ -145,7 +148,9 @@ impl Sealer {
     }
 
     fn header(&self, datagram: &[u8]) -> Result<Header, OpenError> {
-        let fits = (OVERHEAD..=MAX_DATAGRAM).contains(&datagram.len());
+        let is_size = datagram.get(1) == Some(&(Kind::Size as u8));
+        let longest = if is_size { MAX_PADDED } else { MAX_DATAGRAM };
+        let fits = (OVERHEAD..=longest).contains(&datagram.len());
         if !fits || datagram[0] != VERSION || datagram[2..6] != self.key_id {
             return Err(OpenError::Foreign);
         }

@@ -6,6 +6,7 @@ use rand_core::SeedableRng;
 
 use super::super::config::NetworkKey;
 use super::super::ids::NodeId;
+use super::super::link::SizeProbe;
 use super::super::record::Carried;
 use super::*;
 
@@ -40,6 +41,20 @@ fn a_join_request_fills_its_datagram_so_that_no_reply_is_longer() {
     assert_eq!(bytes.len(), MAX_DATAGRAM);
     let opened = sealer(1, 2).open(&bytes).expect("anyone of the network opens it");
     assert_eq!(Message::decode(opened.header.kind, &opened.plaintext), Some(join()));
+}
+
+#[test]
+fn a_question_of_size_fills_the_packet_that_it_names_and_nothing_else_is_as_long() {
+    for size in [256, 1280, 1420, 9000] {
+        let probe = SizeProbe { number: 7, is_answer: false, size, mtu: 1420, found: None };
+        let bytes = sealer(1, 1).seal(&Message::Size(probe), Some((&NodeId([2; 32]), 9)), &mut rng());
+        assert_eq!(bytes.len() + TUNNEL_HEADERS, usize::from(size));
+        let opened = sealer(1, 2).open(&bytes).expect("it is for this node");
+        assert_eq!(Message::decode(opened.header.kind, &opened.plaintext), Some(Message::Size(probe)));
+    }
+    let bytes = sealer(1, 1).seal(&Message::Request(vec![u64::MAX; 200]), Some((&NodeId([2; 32]), 9)), &mut rng());
+    assert!(bytes.len() > MAX_DATAGRAM);
+    assert_eq!(sealer(1, 2).open(&bytes).map(|o| o.header), Err(OpenError::Foreign));
 }
 
 #[test]
@@ -82,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn no_plaintext_breaks_a_decoder(kind in 1_u8..11, bytes in prop::collection::vec(any::<u8>(), 0..1300)) {
+    fn no_plaintext_breaks_a_decoder(kind in 1_u8..12, bytes in prop::collection::vec(any::<u8>(), 0..1300)) {
         if let Some(kind) = Kind::from_number(kind) {
             let _ = Message::decode(kind, &bytes);
         }

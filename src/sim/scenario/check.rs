@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::{Action, Condition, Hop, Link, Nodes, Pairs, Scenario};
 use crate::mesh::ids::Name;
 
+/// Control datagrams of 1200 bytes, their headers and what WireGuard adds must pass everywhere.
+const LEAST: u16 = 1320;
+
 /// Checks everything that needs more than one place of the file. `end` is when the last expectation ends.
 pub(super) fn check(scenario: &Scenario, end: Duration) -> Result<(), String> {
     if scenario.duration < end.saturating_sub(Duration::from_secs(2)) {
@@ -98,6 +101,9 @@ fn link(link: &Link) -> Result<(), String> {
         if !(0.0..=1.0).contains(&share) {
             return Err(format!("link: {what} is a share from 0 to 1, not {share}"));
         }
+    }
+    if let Some(largest) = link.largest.filter(|largest| *largest < LEAST) {
+        return Err(format!("link: largest is {LEAST} bytes or more, or nothing passes; not {largest}"));
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ use crate::mesh::config::{Class, DirectMode};
 use crate::mesh::ids::Name;
 
 pub use file::ScenarioError;
+pub(in crate::sim) use network_file::MTU;
 pub use network_file::network_key;
 pub use quantity::{Nodes, Pairs};
 pub use situations::SITUATIONS;
@@ -176,6 +177,8 @@ pub struct Link {
     pub duplicate: f64,
     /// Share of packets held back so that later ones overtake them (10 ms beyond latency and jitter), 0 to 1.
     pub reorder: f64,
+    /// Largest packet in bytes, IP header and all; a larger one vanishes without a word (a black hole).
+    pub largest: Option<u16>,
 }
 
 /// One machine.

@@ -14,7 +14,7 @@ use crate::mesh::config::{DirectMode, GatewayPolicy, HostPort, MeshConfig, Netwo
 use crate::mesh::ids::{Name, WgPublicKey};
 
 /// MTU of every simulated tunnel in bytes: the default of the network file.
-const MTU: u16 = 1420;
+pub(in crate::sim) const MTU: u16 = 1420;
 
 /// The shared key of a scenario's network: made from its name, so that runs are equal.
 pub fn network_key(scenario: &Scenario) -> [u8; 32] {

@@ -14,6 +14,7 @@ macro_rules! for_each_situation {
             hub_clock_day_back = "hub-clock-day-back",
             hub_restart = "hub-restart",
             lossy_20 = "lossy-20",
+            narrow_line = "narrow-line",
             one_way_link = "one-way-link",
             partition_90s = "partition-90s",
             ring_of_six = "ring-of-six",

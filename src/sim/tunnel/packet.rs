@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::mesh::time::Time;
+use crate::sim::scenario::MTU;
 
 /// Initial time-to-live of a packet, in hops.
 pub(in crate::sim) const TTL: u8 = 64;
@@ -86,9 +87,14 @@ impl Message {
                 Self::Initiation { .. } => 148,
                 Self::Response { .. } => 92,
                 Self::Data { packet: None, .. } => SEAL,
-                Self::Data { packet: Some(packet), .. } => SEAL + packet.size().next_multiple_of(PAD),
+                Self::Data { packet: Some(packet), .. } => SEAL + padded(packet.size()),
             }
     }
+}
+
+/// With its padding, which never goes above the MTU.
+fn padded(size: usize) -> usize {
+    size.next_multiple_of(PAD).min(MTU.into()).max(size)
 }
 
 impl Packet {

@@ -40,7 +40,7 @@ fn peer(node: usize, allowed: &[usize]) -> DesiredPeer {
 }
 
 fn desired(peers: Vec<DesiredPeer>) -> DesiredTunnel {
-    DesiredTunnel { peers, forward: true, crossings: None }
+    DesiredTunnel { peers, forward: true, ..DesiredTunnel::default() }
 }
 
 fn ping(from: usize, to: usize) -> Packet {

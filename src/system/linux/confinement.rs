@@ -1,18 +1,20 @@
 //! Where packets may go that the kernel forwards for the mesh: back into it, and nowhere else.
 //!
 //! With the interface's forwarding on, a peer could reach whatever else this machine routes to. So what comes in by the
-//! interface is looked up in a table of its own, which knows the overlay and says "unreachable" of all else. The rule and
+//! interface is looked up in a table of its own, which knows the overlay (and where it carries less than the interface's
+//! MTU, so that the kernel tells whoever sends more) and says "unreachable" of all else. The rule and
 //! the table carry [`PROTOCOL`]; packets for this machine itself are found by the table `local`, before it.
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use rustix::io::Errno;
 
 use super::error::{errno, refused};
+use super::route::Wanted;
 use super::{PROTOCOL, route};
 use crate::system::SystemError;
 
@@ -27,7 +29,7 @@ const FAMILIES: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
 /// Rule and table of one interface, and what was set last.
 #[derive(Debug, Default)]
 pub(super) struct Confinement {
-    applied: Option<(u32, Vec<IpNet>)>,
+    applied: Option<(u32, Vec<Wanted>)>,
 }
 
 impl Confinement {
@@ -38,7 +40,7 @@ impl Confinement {
         netlink: &Handle,
         interface: &str,
         index: u32,
-        overlay: &[IpNet],
+        overlay: &[Wanted],
     ) -> Result<(), SystemError> {
         let wanted = (index, overlay.to_vec());
         if self.applied.as_ref() == Some(&wanted) {
@@ -75,13 +77,13 @@ impl Confinement {
         netlink: &Handle,
         family: IpVersion,
         index: u32,
-        overlay: &[IpNet],
+        overlay: &[Wanted],
     ) -> Result<(), rtnetlink::Error> {
         let table = TABLES + index;
         let is_v4 = matches!(family, IpVersion::V4);
-        let mut routes = vec![nowhere(family, table)];
-        for prefix in overlay.iter().filter(|prefix| prefix.addr().is_ipv4() == is_v4) {
-            routes.push(into(prefix, index, table));
+        let mut routes = vec![nowhere(family.clone(), table)];
+        for wanted in overlay.iter().filter(|wanted| wanted.prefix.addr().is_ipv4() == is_v4) {
+            routes.push(into(wanted, index, table));
         }
         for route in routes {
             match netlink.route().add(route).replace().execute().await {
@@ -89,7 +91,9 @@ impl Confinement {
                 other => other?,
             }
         }
-        Ok(())
+        let is_wanted = |prefix: IpNet| overlay.iter().any(|wanted| wanted.prefix == prefix);
+        remove(netlink, &family, table, |route| route::destination(route).is_some_and(|prefix| !is_wanted(prefix)))
+            .await
     }
 
     /// Takes rule and table away, also those of a former run whose interface is gone.
@@ -99,8 +103,18 @@ impl Confinement {
     }
 }
 
-/// Takes our routes out of a table.
+/// Takes all our routes out of a table.
 async fn empty(netlink: &Handle, family: &IpVersion, table: u32) -> Result<(), rtnetlink::Error> {
+    remove(netlink, family, table, |_| true).await
+}
+
+/// Takes those of our routes out of a table that are `which`.
+async fn remove(
+    netlink: &Handle,
+    family: &IpVersion,
+    table: u32,
+    which: impl Fn(&RouteMessage) -> bool,
+) -> Result<(), rtnetlink::Error> {
     let mut request = RouteMessage::default();
     request.header.address_family = match family {
         IpVersion::V4 => AddressFamily::Inet,
@@ -111,7 +125,8 @@ async fn empty(netlink: &Handle, family: &IpVersion, table: u32) -> Result<(), r
     let ours = route::dump(netlink, request)
         .await?
         .into_iter()
-        .filter(|route| route::table(route) == table && route.header.protocol == RouteProtocol::Other(PROTOCOL));
+        .filter(|route| route::table(route) == table && route.header.protocol == RouteProtocol::Other(PROTOCOL))
+        .filter(which);
     for route in ours {
         match netlink.route().del(route).execute().await {
             // Routes into an interface go with it.
@@ -127,16 +142,21 @@ fn is_missing_family(e: &rtnetlink::Error) -> bool {
 }
 
 /// A route of the table into the interface.
-fn into(prefix: &IpNet, index: u32, table: u32) -> RouteMessage {
+fn into(wanted: &Wanted, index: u32, table: u32) -> RouteMessage {
+    let prefix = wanted.prefix;
     let scope = if prefix.addr().is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
-    RouteMessageBuilder::<std::net::IpAddr>::new()
+    let mut route = RouteMessageBuilder::<std::net::IpAddr>::new()
         .destination_prefix(prefix.addr(), prefix.prefix_len())
         .expect("a network has no more bits than its family")
         .output_interface(index)
         .table_id(table)
         .protocol(RouteProtocol::Other(PROTOCOL))
         .scope(scope)
-        .build()
+        .build();
+    if let Some(mtu) = wanted.mtu {
+        route.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu.into())]));
+    }
+    route
 }
 
 /// The table's last route.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use futures_util::TryStreamExt;
-use rtnetlink::Handle;
 use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
+use rtnetlink::{Error, Handle};
 
 use super::address::address_of;
 use super::error::refused;
@@ -18,12 +18,7 @@ use crate::system::SystemError;
 /// those of other networks on the same machine, which their routes give away.
 pub(super) async fn network(netlink: &Handle, own: &str) -> Result<LocalNetwork, SystemError> {
     let what = || "cannot read the machine's addresses".to_owned();
-    let overlays: BTreeSet<u32> = route::ours(netlink, None)
-        .await
-        .map_err(|e| refused(what(), &e))?
-        .iter()
-        .filter_map(route::interface_of)
-        .collect();
+    let overlays = overlays(netlink).await.map_err(|e| refused(what(), &e))?;
     let mut underlays = BTreeSet::new();
     let mut links = netlink.link().get().execute();
     while let Some(link) = links.try_next().await.map_err(|e| refused(what(), &e))? {
@@ -47,6 +42,11 @@ pub(super) async fn network(netlink: &Handle, own: &str) -> Result<LocalNetwork,
     addresses.sort();
     addresses.dedup();
     Ok(LocalNetwork { addresses })
+}
+
+/// The interfaces of every wgnet on this machine that has routes.
+pub(super) async fn overlays(netlink: &Handle) -> Result<BTreeSet<u32>, Error> {
+    Ok(route::ours(netlink, None).await?.iter().filter_map(route::interface_of).collect())
 }
 
 /// Neither waiting for duplicate address detection, nor failed in it, nor on its way out.

@@ -14,6 +14,7 @@ mod local;
 mod route;
 #[cfg(test)]
 mod tests;
+mod underlay;
 mod watch;
 
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ use address::Addresses;
 use confinement::Confinement;
 use error::{errno, refused};
 use forwarding::Forwarding;
+use route::Wanted;
 use watch::Watch;
 
 /// The routing protocol number (`rtm_protocol`, `IFA_PROTO`) that marks routes and addresses as wgnet's.
@@ -163,10 +165,16 @@ impl System for LinuxSystem {
         outcome.note(self.change_link(&link, desired.mtu).await);
         outcome.note(self.addresses.add(&self.netlink, &self.interface, link.index, &addresses).await);
         outcome.note(self.bring_up(&link).await);
-        outcome.note(route::set(&self.netlink, &self.interface, link.index, &routes, &addresses).await);
+        let narrow = desired.path_mtus.iter().filter(|(prefix, _)| possible(&prefix.addr()));
+        let ways: Vec<Wanted> = routes
+            .iter()
+            .map(|prefix| Wanted { prefix: *prefix, mtu: None })
+            .chain(narrow.map(|(prefix, mtu)| Wanted { prefix: prefix.trunc(), mtu: Some(*mtu) }))
+            .collect();
+        outcome.note(route::set(&self.netlink, &self.interface, link.index, &ways, &addresses).await);
         outcome.note(self.addresses.remove_others(&self.netlink, &self.interface, link.index, &addresses).await);
         // The way is closed before it is opened.
-        let overlay = if desired.forwarding { &routes[..] } else { &[] };
+        let overlay = if desired.forwarding { &ways[..] } else { &[] };
         let confined = self.confinement.set(&self.netlink, &self.interface, link.index, overlay).await;
         let may_open = confined.is_ok();
         outcome.note(confined);
@@ -178,6 +186,10 @@ impl System for LinuxSystem {
 
     async fn local_network(&mut self) -> Result<LocalNetwork, SystemError> {
         local::network(&self.netlink, &self.interface).await
+    }
+
+    async fn underlay_mtu(&mut self, peers: &[IpAddr]) -> Result<Option<(String, u32)>, SystemError> {
+        underlay::smallest_mtu(&self.netlink, &self.interface, peers).await
     }
 
     async fn network_changed(&mut self) {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
@@ -19,26 +20,42 @@ use crate::system::SystemError;
 /// tunnel's own among them, can ask their senders for less without losing a packet. Who does not know it says no.
 const OFFER_ECN: RouteMetric = RouteMetric::Features(1);
 
+/// A route that shall be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Where it leads.
+    pub(super) prefix: IpNet,
+    /// What passes there, where that is less than the interface's MTU.
+    pub(super) mtu: Option<u16>,
+}
+
+impl Wanted {
+    fn metrics(&self) -> Vec<RouteMetric> {
+        self.mtu.map(|mtu| RouteMetric::Mtu(mtu.into())).into_iter().chain([OFFER_ECN]).collect()
+    }
+}
+
 /// Makes our routes of the interface exactly `wanted`, each with the own address of its family as source.
 pub(super) async fn set(
     netlink: &Handle,
     interface: &str,
     index: u32,
-    wanted: &[IpNet],
+    wanted: &[Wanted],
     own: &[IpAddr],
 ) -> Result<(), SystemError> {
     let present =
         ours(netlink, Some(index)).await.map_err(|e| refused(format!("cannot read the routes of {interface}"), &e))?;
     let mut first_error = None;
-    for &prefix in wanted {
-        if let Err(e) = add(netlink, interface, index, prefix, source_for(prefix, own), &present).await {
+    for &route in wanted {
+        if let Err(e) = add(netlink, interface, index, route, source_for(route.prefix, own), &present).await {
             match first_error {
                 None => first_error = Some(e),
                 Some(_) => tracing::warn!("{e}"),
             }
         }
     }
-    for stale in present.into_iter().filter(|r| destination(r).is_none_or(|prefix| !wanted.contains(&prefix))) {
+    let is_wanted = |prefix: IpNet| wanted.iter().any(|route| route.prefix == prefix);
+    for stale in present.into_iter().filter(|r| destination(r).is_none_or(|prefix| !is_wanted(prefix))) {
         remove(netlink, interface, stale).await?;
     }
     first_error.map_or(Ok(()), Err)
@@ -63,6 +80,35 @@ pub(super) async fn ours(netlink: &Handle, index: Option<u32>) -> Result<Vec<Rou
     Ok(found)
 }
 
+/// The interfaces that default routes of the main table lead to.
+pub(super) async fn ways_out(netlink: &Handle) -> Result<Vec<u32>, Error> {
+    let mut found = Vec::new();
+    for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
+        found.extend(dump(netlink, in_main_table(any)).await?);
+    }
+    let is_default = |route: &&RouteMessage| {
+        route.header.destination_prefix_length == 0
+            && route.header.kind == RouteType::Unicast
+            && table(route) == u32::from(RouteHeader::RT_TABLE_MAIN)
+    };
+    Ok(found.iter().filter(is_default).filter_map(interface_of).collect())
+}
+
+/// The interface by which the kernel would send to an address; `None` when it would not.
+pub(super) async fn way_to(netlink: &Handle, address: IpAddr) -> Option<u32> {
+    // With strict checking, a question may name the destination and nothing else.
+    let mut request = RouteMessage::default();
+    let (family, length, destination) = match address {
+        IpAddr::V4(v4) => (AddressFamily::Inet, 32, RouteAddress::Inet(v4)),
+        IpAddr::V6(v6) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(v6)),
+    };
+    request.header.address_family = family;
+    request.header.destination_prefix_length = length;
+    request.attributes.push(RouteAttribute::Destination(destination));
+    let route = netlink.route().get(request).execute().try_next().await.ok()??;
+    interface_of(&route)
+}
+
 /// The interface a route leads to.
 pub(super) fn interface_of(route: &RouteMessage) -> Option<u32> {
     route.attributes.iter().find_map(|attribute| match attribute {
@@ -75,13 +121,14 @@ async fn add(
     netlink: &Handle,
     interface: &str,
     index: u32,
-    prefix: IpNet,
+    wanted: Wanted,
     source: Option<IpAddr>,
     present: &[RouteMessage],
 ) -> Result<(), SystemError> {
+    let prefix = wanted.prefix;
     let what = || format!("cannot add route {prefix} dev {interface}");
     if let Some(old) = present.iter().find(|route| destination(route) == Some(prefix)) {
-        if preferred_source(old) == source && offers_ecn(old) {
+        if preferred_source(old) == source && has_metrics(old, &wanted) {
             return Ok(());
         }
         remove(netlink, interface, old.clone()).await?;
@@ -96,7 +143,7 @@ async fn add(
         route = route.pref_source(source).map_err(|e| bug(what(), &e.to_string()))?;
     }
     let mut route = route.build();
-    route.attributes.push(RouteAttribute::Metrics(vec![OFFER_ECN]));
+    route.attributes.push(RouteAttribute::Metrics(wanted.metrics()));
     match netlink.route().add(route).execute().await {
         Ok(()) => Ok(()),
         Err(e) if errno(&e) == Some(Errno::EXIST) => match holder(netlink, prefix).await {
@@ -120,12 +167,14 @@ async fn remove(netlink: &Handle, interface: &str, route: RouteMessage) -> Resul
     }
 }
 
-fn offers_ecn(route: &RouteMessage) -> bool {
-    let metrics = route.attributes.iter().filter_map(|attribute| match attribute {
-        RouteAttribute::Metrics(metrics) => Some(metrics),
+fn has_metrics(route: &RouteMessage, wanted: &Wanted) -> bool {
+    let metrics = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Metrics(metrics) => Some(&metrics[..]),
         _ => None,
     });
-    metrics.flatten().any(|metric| *metric == OFFER_ECN)
+    let metrics = metrics.unwrap_or_default();
+    let mtu = metrics.iter().find(|metric| matches!(metric, RouteMetric::Mtu(_)));
+    metrics.contains(&OFFER_ECN) && mtu.cloned() == wanted.mtu.map(|mtu| RouteMetric::Mtu(mtu.into()))
 }
 
 /// The own address that packets into `prefix` shall carry: one inside it, else any of its family.
@@ -175,8 +224,8 @@ async fn name_of(netlink: &Handle, index: u32) -> Option<String> {
 fn in_main_table(address: IpAddr) -> RouteMessage {
     let mut request = RouteMessage::default();
     request.header.address_family = match address {
-        IpAddr::V4(_) => rtnetlink::packet_route::AddressFamily::Inet,
-        IpAddr::V6(_) => rtnetlink::packet_route::AddressFamily::Inet6,
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
     };
     request.header.table = RouteHeader::RT_TABLE_MAIN;
     request.header.kind = RouteType::Unspec;
@@ -199,7 +248,7 @@ pub(super) fn table(route: &RouteMessage) -> u32 {
     wide.unwrap_or_else(|| u32::from(route.header.table))
 }
 
-fn destination(route: &RouteMessage) -> Option<IpNet> {
+pub(super) fn destination(route: &RouteMessage) -> Option<IpNet> {
     let address = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(address) => ip(address),
         _ => None,

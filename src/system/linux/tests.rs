@@ -60,6 +60,7 @@ fn desired(addresses: &[&str], routes: &[&str]) -> DesiredSystem {
         addresses: addresses.iter().map(|a| ip(a)).collect(),
         routes: routes.iter().map(|r| r.parse().expect("a prefix")).collect(),
         mtu: 1420,
+        path_mtus: Vec::new(),
         forwarding: false,
     }
 }
@@ -90,10 +91,10 @@ async fn all_routes(netlink: &Handle) -> Vec<RouteMessage> {
 
 /// Whether all our routes make connections offer ECN (`features ecn`).
 async fn our_routes_offer_ecn(netlink: &Handle) -> bool {
-    let offers = RouteAttribute::Metrics(vec![RouteMetric::Features(1)]);
+    let offers = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Metrics(metrics) if metrics.contains(&RouteMetric::Features(1)));
     let all = all_routes(netlink).await;
     let mut ours = all.iter().filter(|route| route.header.protocol == RouteProtocol::Other(PROTOCOL));
-    ours.all(|route| route.attributes.contains(&offers))
+    ours.all(|route| route.attributes.iter().any(offers))
 }
 
 /// Our routes as `prefix via index src source`.
@@ -380,5 +381,86 @@ fn a_new_address_is_noticed() {
         let noticed = tokio::time::timeout(Duration::from_secs(2), system.network_changed()).await;
         assert!(noticed.is_ok(), "well before the 5 s of polling");
         assert_eq!(system.local_network().await.expect("network").addresses.len(), 1);
+    });
+}
+
+#[test]
+fn a_destination_behind_a_narrow_way_has_a_route_of_its_own_with_its_mtu() {
+    in_namespace(async |netlink| {
+        let mut system = open();
+        let mtu_of = async |prefix: &str| {
+            let address: IpAddr = prefix.parse().expect("an address");
+            let length = if address.is_ipv4() { 32 } else { 128 };
+            let routes = all_routes(&netlink).await;
+            let is_it = |route: &&RouteMessage| {
+                route.header.protocol == RouteProtocol::Other(PROTOCOL)
+                    && route.header.destination_prefix_length == length
+                    && route
+                        .attributes
+                        .iter()
+                        .any(|a| matches!(a, RouteAttribute::Destination(to) if address_text(to) == prefix))
+            };
+            let route = routes.iter().find(is_it)?;
+            route.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Metrics(metrics) => metrics.iter().find_map(|metric| match metric {
+                    RouteMetric::Mtu(mtu) => Some(*mtu),
+                    _ => None,
+                }),
+                _ => None,
+            })
+        };
+        let mut wanted = desired(&["10.1.1.1", "fdaa::1"], &["10.0.0.0/8", "fdaa::/48"]);
+        wanted.path_mtus =
+            vec![("10.1.1.9/32".parse().expect("a prefix"), 1_360), ("fdaa::9/128".parse().expect("a prefix"), 1_296)];
+        system.set(&wanted).await.expect("set");
+        assert_eq!((mtu_of("10.1.1.9").await, mtu_of("fdaa::9").await), (Some(1_360), Some(1_296)));
+        let before = our_routes(&netlink).await;
+        system.set(&wanted).await.expect("set again");
+        assert_eq!(our_routes(&netlink).await, before);
+        wanted.path_mtus[0].1 = 1_376;
+        wanted.path_mtus.pop();
+        system.set(&wanted).await.expect("changed");
+        assert_eq!((mtu_of("10.1.1.9").await, mtu_of("fdaa::9").await), (Some(1_376), None));
+        assert!(our_routes_offer_ecn(&netlink).await);
+        // What a gateway forwards is looked up elsewhere.
+        let confined = async || {
+            let index = index(&netlink, "wg0").await;
+            let all = all_routes(&netlink).await;
+            let narrow = RouteAttribute::Metrics(vec![RouteMetric::Mtu(1_376)]);
+            let is_it = |r: &&RouteMessage| route::table(r) == 0x5747_0000 + index && r.attributes.contains(&narrow);
+            all.iter().filter(is_it).count()
+        };
+        assert_eq!(confined().await, 0);
+        wanted.forwarding = true;
+        system.set(&wanted).await.expect("a gateway");
+        assert_eq!(confined().await, 1);
+        wanted.path_mtus.clear();
+        system.set(&wanted).await.expect("mended");
+        assert_eq!(confined().await, 0);
+        wanted.forwarding = false;
+        system.set(&wanted).await.expect("mended");
+        assert_eq!(our_routes(&netlink).await, ["10.0.0.0/8 src 10.1.1.1", "fdaa::/48 src fdaa::1"]);
+    });
+}
+
+#[test]
+fn the_underlay_carries_what_its_narrowest_way_out_carries() {
+    in_namespace(async |netlink| {
+        let mut system = open();
+        let peers = [ip("192.168.2.9"), ip("127.0.0.1"), ip("fd02::9"), ip("203.0.113.5")];
+        assert_eq!(system.underlay_mtu(&peers).await.expect("asked"), None, "there is no way out");
+        for (name, address, mtu) in [("eth0", "192.168.1.7", 1_492), ("eth1", "192.168.2.7", 1_400)] {
+            add_interface(&netlink, name).await;
+            set_up(&netlink, name, address, 24).await;
+            let change = LinkUnspec::new_with_index(index(&netlink, name).await).mtu(mtu).build();
+            netlink.link().set(change).execute().await.expect("an MTU");
+        }
+        assert_eq!(system.underlay_mtu(&peers[1..]).await.expect("asked"), None, "nobody is in these networks");
+        assert_eq!(system.underlay_mtu(&peers).await.expect("asked"), Some(("eth1".to_owned(), 1_400)));
+        let way_out = RouteMessageBuilder::<IpAddr>::new().output_interface(index(&netlink, "eth0").await);
+        let way_out = way_out.destination_prefix(ip("0.0.0.0"), 0).expect("a prefix").build();
+        netlink.route().add(way_out).execute().await.expect("a default route");
+        assert_eq!(system.underlay_mtu(&[]).await.expect("asked"), Some(("eth0".to_owned(), 1_492)));
+        assert_eq!(system.underlay_mtu(&peers).await.expect("asked"), Some(("eth1".to_owned(), 1_400)));
     });
 }

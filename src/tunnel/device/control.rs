@@ -17,8 +17,8 @@ use crate::tunnel::ControlDatagram;
 /// Takes what comes.
 pub(super) type Handler = Box<dyn Fn(ControlDatagram) + Send + Sync>;
 
-/// The engine's datagrams have at most 1200 bytes; what is longer is not for it.
-const LONGEST: usize = 1_500;
+/// The engine's datagrams have at most 1200 bytes, but for those that measure a link: what the largest packet holds.
+const LONGEST: usize = 9_000 - HEADERS;
 
 /// Peers whose control datagrams are counted at most.
 const COUNTED: usize = 4_096;
@@ -95,7 +95,7 @@ fn bind_to(_: &Socket, _: &str) -> io::Result<()> {
 }
 
 async fn read(socket: Arc<UdpSocket>, traffic: Arc<Mutex<Traffic>>, handler: Handler) {
-    let mut buffer = [0; LONGEST];
+    let mut buffer = vec![0; LONGEST];
     loop {
         match socket.recv_from(&mut buffer).await {
             Ok((length, from)) => {

@@ -32,6 +32,7 @@ impl DataPlane {
     pub(super) fn set(&mut self, desired: &DesiredTunnel, now: Instant, outbox: &mut Outbox) {
         self.table.forward = desired.forward;
         self.table.crossings.clone_from(&desired.crossings);
+        self.table.path_mtus = Arc::new(desired.path_mtus.iter().map(|(prefix, mtu)| (prefix.addr(), *mtu)).collect());
         self.mesh_prefixes.clear();
         let mut links: HashMap<Ipv6Addr, PeerSlot> = HashMap::new();
         let mut fresh = Vec::with_capacity(desired.peers.len());

@@ -20,6 +20,7 @@ use parking_lot::MutexGuard;
 
 use super::answers::{Answers, Sender};
 use super::icmp::Reason;
+use super::mss;
 use super::offload::coalesce::Coalescer;
 use super::packet::{Header, congestion, mark, take_hop, udp6_payload, udp6_port};
 use super::peer::Traffic;
@@ -250,15 +251,22 @@ impl Inbound {
         ports: &mut impl Ports,
     ) -> bool {
         // IPv4 without "don't fragment" goes on whole: the underlay fragments what carries it.
-        let too_big = header.length > usize::from(table.own.mtu) && header.dont_fragment;
+        let mtu = table.mtu_to(header.destination);
+        let too_big = header.length > usize::from(mtu) && header.dont_fragment;
         let why = if header.hop_limit <= 1 {
             Reason::TimeExceeded
         } else if too_big {
-            Reason::TooBig(table.own.mtu)
+            Reason::TooBig(mtu)
         } else if table.peers.lock(to).is_none_or(|peer| peer.endpoint.is_none()) {
             Reason::Unreachable
         } else {
-            return take_hop(&mut self.arena[range]);
+            let packet = &mut self.arena[range];
+            // Either end of a connection is told what passes both ways.
+            let both_ways = mtu.min(table.mtu_to(header.source));
+            if both_ways < table.own.mtu {
+                mss::clamp(packet, header, both_ways);
+            }
+            return take_hop(packet);
         };
         let packet = &self.arena[range];
         self.answers.answer(&self.shared, table, (packet, header), why, Sender::Peer(from), now, ports);

@@ -15,7 +15,7 @@
 //! * [`offload`]: packets of a flow as one, where the kernel's TUN can; [`socket`]: trains of datagrams as one;
 //! * [`standing`]: when senders are asked for less, because their packets stand in a queue before us;
 //! * [`attention`]: how a data thread asks the device loop to look after a peer;
-//! * [`answers`] and [`icmp`]: what a packet's sender is told when it cannot go on;
+//! * [`answers`] and [`icmp`]: what a packet's sender is told when it cannot go on; [`mss`] spares TCP the question;
 //! * [`uapi`]: the socket that `wg` speaks to.
 
 mod allowed_ips;
@@ -28,6 +28,7 @@ mod icmp;
 mod inbound;
 mod load;
 mod mac;
+mod mss;
 pub mod offload;
 mod outbound;
 mod outbox;

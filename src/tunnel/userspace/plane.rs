@@ -32,8 +32,8 @@ use super::table::{Own, Shared, Table};
 use super::{Endpoint, SPARE, padded};
 use crate::mesh::ids::WgPublicKey;
 
-/// Longest control datagram with its headers, in bytes; the engine's are far shorter.
-const LONGEST_CONTROL: usize = 2048;
+/// Longest control datagram with its headers, in bytes: the largest packet of a tunnel, to measure what a link carries.
+const LONGEST_CONTROL: usize = 9_000;
 
 /// Everything that decides about peers: the control thread's.
 pub(super) struct DataPlane {

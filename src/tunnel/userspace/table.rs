@@ -1,6 +1,7 @@
 //! What all threads share: the table of peers and prefixes, as a snapshot that the control thread replaces as a whole,
 //! and counters.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,8 @@ pub(super) struct Table {
     pub(super) allowed: AllowedIps,
     pub(super) forward: bool,
     pub(super) crossings: Option<Arc<Crossings>>,
+    /// Where packets of full size do not pass, and what does.
+    pub(super) path_mtus: Arc<BTreeMap<IpAddr, u16>>,
 }
 
 impl Table {
@@ -48,6 +51,7 @@ impl Table {
             allowed: AllowedIps::default(),
             forward: false,
             crossings: None,
+            path_mtus: Arc::default(),
         }
     }
 
@@ -56,6 +60,13 @@ impl Table {
         let link = IpAddr::V6(self.own.link);
         let overlay = self.own.addresses.iter().find(|own| **own != link && own.is_ipv6() == other.is_ipv6());
         overlay.copied().or_else(|| other.is_ipv6().then_some(link))
+    }
+
+    /// Longest packet in bytes that passes to an address.
+    pub(super) fn mtu_to(&self, address: IpAddr) -> u16 {
+        let own = self.own.mtu;
+        // Nearly always there is none, and this is asked for every packet.
+        if self.path_mtus.is_empty() { own } else { self.path_mtus.get(&address).map_or(own, |mtu| own.min(*mtu)) }
     }
 
     /// The peer that a packet goes on to by the mesh's paths, while they change.

@@ -276,7 +276,7 @@ impl Host {
     }
 
     pub(super) fn set(&mut self, peers: Vec<DesiredPeer>, forward: bool) {
-        self.tunnel.set(&DesiredTunnel { peers, forward, crossings: None }).expect("the loop runs");
+        self.tunnel.set(&DesiredTunnel { peers, forward, ..DesiredTunnel::default() }).expect("the loop runs");
     }
 
     pub(super) fn report(&mut self, peer: WgPublicKey) -> PeerReport {

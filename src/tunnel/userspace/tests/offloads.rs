@@ -101,7 +101,7 @@ fn flows_go_on_while_sessions_are_made_anew_and_other_peers_come_and_go() {
             renewals += 1;
             let mut peers = vec![peer.clone()];
             peers.extend((peer.generation % 2 == 1).then(|| other.clone()));
-            tunnel.set(&DesiredTunnel { peers, forward: false, crossings: None }).expect("the loop runs");
+            tunnel.set(&DesiredTunnel { peers, forward: false, ..DesiredTunnel::default() }).expect("the loop runs");
             // As the mesh does all the time; else the other end would find out only when nothing came for 15 s.
             tunnel.send_control(SocketAddrV6::new(b.link, CONTROL, 0, 0), b"hello");
             let mut packets = || {

@@ -311,6 +311,27 @@ fn a_packet_above_the_mtu_is_answered_by_the_gateway_unless_it_may_be_fragmented
 }
 
 #[test]
+fn a_gateway_tells_who_sends_more_than_the_way_on_carries() {
+    let mut world = World::chain();
+    let narrow = vec![(host(world.nodes[2].v4), 1360)];
+    world.set_narrow(1, vec![world.peer(0), world.peer(2)], narrow);
+    for (payload, passes) in [(1360 - 20, true), (1360 - 19, false)] {
+        let mut packet = ipv4(world.nodes[0].v4, world.nodes[2].v4, 64, UDP, &vec![0; payload]);
+        packet[6] = 0x40;
+        world.tun(0, &packet);
+        world.run();
+        assert_eq!(world.delivered(2).len(), usize::from(passes));
+        let error = world.delivered(0).pop();
+        let told = error.map(|error| ((error[20], error[21]), u16::from_be_bytes([error[26], error[27]])));
+        assert_eq!(told, (!passes).then_some(((3, 4), 1360)));
+    }
+    let back = ipv4(world.nodes[2].v4, world.nodes[0].v4, 64, UDP, &[0; 1400 - 20]);
+    world.tun(2, &back);
+    world.run();
+    assert_eq!(world.delivered(0).len(), 1, "the way back is another one");
+}
+
+#[test]
 fn a_node_that_does_not_forward_drops_what_is_for_others() {
     let mut world = World::chain();
     let leaves = vec![world.peer(0), world.peer(2)];

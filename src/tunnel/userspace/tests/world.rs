@@ -203,7 +203,15 @@ impl World {
 
     pub(super) fn set(&mut self, node: usize, peers: Vec<DesiredPeer>, forward: bool) {
         let node = &mut self.nodes[node];
-        let desired = DesiredTunnel { peers, forward, crossings: None };
+        let desired = DesiredTunnel { peers, forward, ..DesiredTunnel::default() };
+        node.plane.set(&desired, self.now, node.out.outbox());
+        node.out.flush();
+    }
+
+    /// A gateway whose ways on carry no more than so many bytes.
+    pub(super) fn set_narrow(&mut self, node: usize, peers: Vec<DesiredPeer>, path_mtus: Vec<(ipnet::IpNet, u16)>) {
+        let node = &mut self.nodes[node];
+        let desired = DesiredTunnel { peers, forward: true, path_mtus, ..DesiredTunnel::default() };
         node.plane.set(&desired, self.now, node.out.outbox());
         node.out.flush();
     }
