@@ -1,9 +1,14 @@
 //! The daemon's log: standard error, levels by `-v` or RUST_LOG.
 
 use std::env;
+use std::fmt::Display;
+use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::reload::Handle;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt};
 use wgnet_api::LogLevel;
 
 use super::terminal;
@@ -15,34 +20,35 @@ use crate::admin::log_level::LogControl;
 /// (`wgnet::daemon=debug,warn`) overrides it. Under systemd the journal has its own clock and no colours.
 pub fn start(verbosity: u8) -> LogControl {
     let (filter, problem) = filter(verbosity, env::var("RUST_LOG").ok().as_deref());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(verbosity > 0);
-    let control = if env::var_os("JOURNAL_STREAM").is_some() {
-        let log = log.without_time().with_ansi(false).with_filter_reloading();
-        let control = control(log.reload_handle());
-        let _ = log.try_init();
-        control
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(verbosity > 0);
+    let log = Registry::default().with(filter);
+    let _ = if env::var_os("JOURNAL_STREAM").is_some() {
+        log.with(lines.without_time().with_ansi(false)).try_init()
     } else {
-        let log = log.with_ansi(terminal::stderr_has_colour()).with_filter_reloading();
-        let control = control(log.reload_handle());
-        let _ = log.try_init();
-        control
+        log.with(lines.with_ansi(terminal::stderr_has_colour())).try_init()
     };
     if let Some(problem) = problem {
         tracing::warn!("{problem}");
     }
-    control
+    control(handle)
 }
 
 /// Sets the filter behind `handle`; what RUST_LOG said is over then.
-fn control<S: 'static>(handle: Handle<EnvFilter, S>) -> LogControl {
+fn control<S: 'static>(handle: Handle<Targets, S>) -> LogControl {
     LogControl::new(move |level| {
         let text = filter_of(level);
-        match handle.reload(EnvFilter::new(text)) {
+        match handle.reload(parsed(text)) {
             Ok(()) => text.to_owned(),
             // Only after the end of the subscriber, which lasts as long as the process.
             Err(error) => format!("nothing new ({error})"),
         }
     })
+}
+
+/// One of our own filters.
+fn parsed(text: &str) -> Targets {
+    text.parse().expect("a filter that the tests parse")
 }
 
 fn filter_of(level: LogLevel) -> &'static str {
@@ -56,17 +62,21 @@ fn filter_of(level: LogLevel) -> &'static str {
     }
 }
 
-fn filter(verbosity: u8, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
+fn filter(verbosity: u8, rust_log: Option<&str>) -> (Targets, Option<String>) {
     let default = filter_of(match verbosity {
         0 => LogLevel::Info,
         1 => LogLevel::Debug,
         _ => LogLevel::Trace,
     });
-    match rust_log.filter(|text| !text.trim().is_empty()).map(EnvFilter::try_new) {
+    match rust_log.filter(|text| !text.trim().is_empty()).map(Targets::from_str) {
         Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(default), Some(format!("RUST_LOG is ignored: {error}"))),
-        None => (EnvFilter::new(default), None),
+        Some(Err(error)) => (parsed(default), Some(ignored(&error))),
+        None => (parsed(default), None),
     }
+}
+
+fn ignored(error: &dyn Display) -> String {
+    format!("RUST_LOG is ignored: {error} (it takes levels and modules, as in `wgnet::daemon=debug,warn`)")
 }
 
 #[cfg(test)]
@@ -84,11 +94,12 @@ mod tests {
 
     #[test]
     fn a_level_set_later_counts_from_then_on() {
-        let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("error")).with_writer(std::io::sink);
-        let log = log.with_filter_reloading();
-        let (handle, control) = (log.reload_handle(), control(log.reload_handle()));
-        let _subscriber = log.finish();
-        assert_eq!(control.set(LogLevel::Debug), "info,boringtun=off,wgnet=debug");
+        let (filter, handle) = reload::Layer::new(parsed("error"));
+        let control = control(handle.clone());
+        let _log = Registry::default().with(filter).with(fmt::layer().with_writer(std::io::sink));
+        for level in [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Trace, LogLevel::Debug] {
+            assert_eq!(control.set(level), filter_of(level));
+        }
         let now = handle.with_current(ToString::to_string).expect("it lives");
         assert!(now.contains("wgnet=debug"), "{now}");
     }

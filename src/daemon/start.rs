@@ -160,12 +160,17 @@ fn open_system(interface: &str) -> Result<impl System + use<>, SystemError> {
     crate::system::linux::LinuxSystem::open(interface)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
+fn open_system(interface: &str) -> Result<impl System + use<>, SystemError> {
+    crate::system::macos::open(interface)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn open_system(interface: &str) -> Result<crate::system::fake::FakeSystem, SystemError> {
     Err(SystemError {
         what: format!("cannot set up {interface}"),
         reason: "wgnet does not know this operating system yet".to_owned(),
-        remedy: "run it on Linux".to_owned(),
+        remedy: "run it on Linux or macOS".to_owned(),
     })
 }
 

@@ -22,6 +22,7 @@ const CONTROL: usize = 256;
 /// What is this node's own on every tunnel.
 pub(super) struct Own {
     pub(super) private_key: Zeroizing<[u8; 32]>,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has a kernel to tell it"))]
     pub(super) public_key: WgPublicKey,
     pub(super) link: Ipv6Addr,
     /// The network of all link addresses.

@@ -1,11 +1,15 @@
 //! What the operating system must do for the mesh: addresses, routes, MTU, forwarding. Whole desired states,
 //! idempotent, cleaned up at exit and after a crash of a former run.
 //!
-//! `linux/` does it by netlink; [`fake`] records what it was told, for tests.
+//! `linux/` does it by netlink, `macos/` by ioctls and the routing socket; [`fake`] records what it was told, for tests.
 
 pub mod fake;
 #[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg(any(test, target_os = "macos"))]
+pub mod macos;
+
+use std::net::IpAddr;
 
 use std::net::IpAddr;
 
@@ -44,4 +48,35 @@ pub struct SystemError {
     pub reason: String,
     /// How to mend it; empty when there is nothing to say.
     pub remedy: String,
+}
+
+/// Keeps the first error of several steps; the others go to the log.
+#[cfg(any(test, target_os = "linux", target_os = "macos"))]
+#[derive(Default)]
+struct First(Option<SystemError>);
+
+#[cfg(any(test, target_os = "linux", target_os = "macos"))]
+impl First {
+    fn note(&mut self, step: Result<(), SystemError>) {
+        if let Err(e) = step {
+            match &self.0 {
+                None => self.0 = Some(e),
+                Some(_) => tracing::warn!("{e}"),
+            }
+        }
+    }
+
+    fn result(self) -> Result<(), SystemError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// Whether an address can be told to others: neither link-local nor of the loopback.
+#[cfg(any(test, target_os = "linux", target_os = "macos"))]
+fn reaches_beyond_the_link(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !link_local && !address.is_loopback() && !address.is_multicast() && !address.is_unspecified()
 }

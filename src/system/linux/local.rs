@@ -1,7 +1,6 @@
 //! The machine's addresses on the underlay: what other nodes may reach it by.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage};
@@ -12,7 +11,7 @@ use super::address::address_of;
 use super::error::refused;
 use super::route;
 use crate::mesh::io::{LocalAddress, LocalNetwork};
-use crate::system::SystemError;
+use crate::system::{SystemError, reaches_beyond_the_link};
 
 /// Reads the addresses of every interface that is up, but for loopback and the interfaces of wgnet: this one, and
 /// those of other networks on the same machine, which their routes give away.
@@ -53,12 +52,4 @@ pub(super) async fn overlays(netlink: &Handle) -> Result<BTreeSet<u32>, Error> {
 fn is_settled(message: &AddressMessage) -> bool {
     let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed | AddressHeaderFlags::Deprecated;
     !message.header.flags.intersects(unusable)
-}
-
-fn reaches_beyond_the_link(address: IpAddr) -> bool {
-    let link_local = match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    !link_local && !address.is_loopback() && !address.is_multicast() && !address.is_unspecified()
 }

@@ -25,7 +25,7 @@ use rtnetlink::{Handle, LinkUnspec};
 use rustix::io::Errno;
 use tokio::task::AbortHandle;
 
-use super::{System, SystemError};
+use super::{First, System, SystemError};
 use crate::mesh::io::{DesiredSystem, LocalNetwork};
 use address::Addresses;
 use confinement::Confinement;
@@ -220,24 +220,5 @@ impl System for LinuxSystem {
             outcome.note(restored.map_err(|e| refused(what(), &e)));
         }
         outcome.result()
-    }
-}
-
-/// Keeps the first error of several steps; the others go to the log.
-#[derive(Default)]
-struct First(Option<SystemError>);
-
-impl First {
-    fn note(&mut self, step: Result<(), SystemError>) {
-        if let Err(e) = step {
-            match &self.0 {
-                None => self.0 = Some(e),
-                Some(_) => tracing::warn!("{e}"),
-            }
-        }
-    }
-
-    fn result(self) -> Result<(), SystemError> {
-        self.0.map_or(Ok(()), Err)
     }
 }

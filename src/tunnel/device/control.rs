@@ -48,7 +48,8 @@ impl ControlSocket {
     /// # Errors
     /// No IPv6, no such interface, or the port is taken.
     pub fn open(interface: &str, address: Ipv6Addr, port: u16, handler: Handler) -> io::Result<Self> {
-        let socket = Socket::new(Domain::IPV6, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
         socket.set_only_v6(true)?;
         bind_to(&socket, interface)?;
         // The admin port of the underlay is the same one, bound to no address: the socket of the longest match wins.

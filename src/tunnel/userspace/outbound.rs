@@ -49,6 +49,10 @@ impl Outbound {
         let owner = table.allowed.lookup(header.destination);
         let Some(peer) = owner.and_then(|owner| table.peers.get(owner.slot)) else {
             let packet = &buffer[..header.length];
+            // The routing table of macOS leads what a machine sends to itself into the tunnel, too.
+            if cfg!(target_os = "macos") && table.own.addresses.contains(&header.destination) {
+                return ports.deliver(packet);
+            }
             let why = Reason::Unreachable;
             return self.answers.answer(&self.shared, table, (packet, &header), why, Sender::Local, now, ports);
         };

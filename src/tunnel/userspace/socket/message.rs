@@ -17,9 +17,9 @@ type Length = usize;
 #[cfg(not(target_os = "linux"))]
 type Length = u32;
 const WORD: usize = size_of::<Length>();
-/// Bytes of a second, and of a nanosecond, in a `timespec`.
+/// Bytes of a second, and of a nanosecond, in a time stamp: the kernel's own `timespec`, whatever the C library's is.
 #[cfg(target_os = "linux")]
-const TIME: usize = size_of::<libc::time_t>();
+const TIME: usize = size_of::<std::ffi::c_long>();
 /// Where the data of a control message begins.
 const HEADER: usize = (WORD + 8).next_multiple_of(WORD);
 
@@ -136,7 +136,7 @@ impl Control {
                 (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
                     let number = |at: usize| {
                         let bytes = data.get(at..).and_then(|bytes| bytes.first_chunk::<TIME>());
-                        bytes.and_then(|bytes| u64::try_from(libc::time_t::from_ne_bytes(*bytes)).ok())
+                        bytes.and_then(|bytes| u64::try_from(std::ffi::c_long::from_ne_bytes(*bytes)).ok())
                     };
                     beside.stamp = number(0)
                         .zip(number(TIME))

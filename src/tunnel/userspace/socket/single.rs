@@ -32,7 +32,7 @@ const ATTEMPTS: u32 = 32;
 
 /// Sends what an outbox holds.
 #[derive(Default)]
-pub(in crate::tunnel::userspace) struct SendBatch;
+pub(in crate::tunnel::userspace) struct SendBatch {}
 
 impl SendBatch {
     /// Sends all datagrams of the outbox in order, and empties it. What cannot be sent is dropped, and `complain` is
@@ -245,7 +245,7 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn send(sockets: &Sockets, outbox: &mut Outbox, complain: &mut dyn FnMut(io::Error)) {
-        SendBatch.send(sockets, outbox, Instant::now(), complain);
+        SendBatch {}.send(sockets, outbox, Instant::now(), complain);
     }
 
     fn receive(socket: &UdpSocket, take: &mut dyn FnMut(Received<'_>)) {
