@@ -11,8 +11,6 @@ pub mod macos;
 
 use std::net::IpAddr;
 
-use std::net::IpAddr;
-
 use crate::mesh::io::{DesiredSystem, LocalNetwork};
 
 /// The system's side of one interface.

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv6Net};
-use netns_tests::Namespace;
+use netns_tests::{Lab, Load};
 use wgnet::mesh::ids::{NodeId, WgPublicKey};
 use wgnet::mesh::io::{DesiredPeer, DesiredTunnel};
 use wgnet::tunnel::Tunnel;
@@ -32,7 +32,8 @@ const THEIRS: &str = "wg-theirs";
 
 fn main() {
     let rounds: usize = std::env::args().nth(1).map_or(5, |text| text.parse().expect("a number of rounds"));
-    Namespace::new("reconcile").run(move || {
+    let lab = Lab::new("reconcile", Load::Alone);
+    lab.machine("one").namespace().run(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let _inside = runtime.enter();
         compare(rounds);
@@ -82,7 +83,7 @@ fn peers(first: usize, given: usize) -> DesiredTunnel {
         })
         .collect();
     peers.sort_by_key(|peer| peer.public_key);
-    DesiredTunnel { peers, forward: false, crossings: None }
+    DesiredTunnel { peers, ..DesiredTunnel::default() }
 }
 
 fn network() -> wgnet::mesh::ids::NetworkId {

@@ -10,6 +10,8 @@
 //! that this run added, for the interface goes with the process that made it, and everything on it too. So a crashed run
 //! leaves nothing behind.
 //!
+//! Routes carry no MTU of their own: what is too large for a path, the embedded tunnel answers.
+//!
 //! Nothing is switched on for a gateway: the embedded tunnel, the only one here, forwards inside the process, and never
 //! beyond the mesh. The switch of macOS (`net.inet.ip.forwarding`) is one of the whole machine, and with it on, peers would
 //! reach whatever else this Mac routes to.
@@ -191,6 +193,12 @@ impl<K: Kernel> MacSystem<K> {
             .map_err(|errno| refused("cannot read the routing table".to_owned(), errno))
     }
 
+    /// The interfaces of wgnet.
+    fn overlays(&self, table: &[Route]) -> BTreeSet<String> {
+        let ours = table.iter().filter(|route| route.ours);
+        ours.filter_map(|route| self.kernel.name(route.index)).chain([self.interface.clone()]).collect()
+    }
+
     fn taken(&self, prefix: IpNet, holder: Option<&Route>) -> SystemError {
         let reason = match holder {
             None => format!("a route for {prefix} is there already"),
@@ -227,13 +235,7 @@ impl<K: Kernel> System for MacSystem<K> {
     }
 
     async fn local_network(&mut self) -> Result<LocalNetwork, SystemError> {
-        let overlays: BTreeSet<_> = self
-            .table()?
-            .iter()
-            .filter(|route| route.ours)
-            .filter_map(|route| self.kernel.name(route.index))
-            .chain([self.interface.clone()])
-            .collect();
+        let overlays = self.overlays(&self.table()?);
         let held = self.kernel.addresses();
         let mut addresses: Vec<_> = held
             .map_err(|errno| refused("cannot read the machine's addresses".to_owned(), errno))?
@@ -245,6 +247,21 @@ impl<K: Kernel> System for MacSystem<K> {
         addresses.sort();
         addresses.dedup();
         Ok(LocalNetwork { addresses })
+    }
+
+    async fn underlay_mtu(&mut self, peers: &[IpAddr]) -> Result<Option<(String, u32)>, SystemError> {
+        let table = self.table()?;
+        let overlays = self.overlays(&table);
+        let ways_out = table.iter().filter(|route| route.prefix.prefix_len() == 0);
+        let way_to = |peer: &IpAddr| {
+            let ways = table.iter().filter(|route| route.prefix.contains(peer));
+            ways.max_by_key(|route| route.prefix.prefix_len())
+        };
+        let ways: BTreeSet<u32> = ways_out.chain(peers.iter().filter_map(way_to)).map(|route| route.index).collect();
+        let names = ways.into_iter().filter_map(|index| self.kernel.name(index));
+        let underlay = names.filter(|name| !overlays.contains(name) && !name.starts_with("lo"));
+        let known = underlay.filter_map(|name| Some((self.kernel.mtu(&name).ok()?, name)));
+        Ok(known.min().map(|(mtu, name)| (name, mtu)))
     }
 
     async fn network_changed(&mut self) {

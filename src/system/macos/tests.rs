@@ -89,8 +89,12 @@ impl Kernel for Mac {
         Ok(self.with(|inside| inside.held.clone()))
     }
 
-    fn mtu(&self, _: &str) -> Result<u32, Errno> {
-        Ok(self.with(|inside| inside.mtu))
+    fn mtu(&self, interface: &str) -> Result<u32, Errno> {
+        Ok(match interface {
+            "lo0" => 16_384,
+            "en0" => 1_492,
+            _ => self.with(|inside| inside.mtu),
+        })
     }
 
     fn flags(&self, _: &str) -> Result<u16, Errno> {
@@ -183,7 +187,7 @@ fn desired(addresses: &[&str], routes: &[&str]) -> DesiredSystem {
         addresses: addresses.iter().map(|address| ip(address)).collect(),
         routes: routes.iter().map(|route| net(route)).collect(),
         mtu: 1420,
-        forwarding: false,
+        ..DesiredSystem::default()
     }
 }
 
@@ -285,6 +289,18 @@ async fn local_network_lists_the_underlay_alone() {
     let local = |address: &str, prefix| LocalAddress { address: ip(address), prefix };
     let network = system.local_network().await.expect("network");
     assert_eq!(network.addresses, [local("192.168.1.7", 24), local("2001:db8::7", 64)]);
+}
+
+#[tokio::test]
+async fn the_underlay_carries_what_the_ways_to_others_carry() {
+    let mac = Mac::new();
+    let mut system = MacSystem::new("utun7", mac.clone());
+    system.set(&desired(&["10.1.1.1"], &["10.0.0.0/8"])).await.expect("set");
+    mac.add_route("127.0.0.0/8", "lo0", false);
+    let peers = [ip("198.51.100.1"), ip("127.0.0.1"), ip("10.1.1.2")];
+    assert_eq!(system.underlay_mtu(&peers).await.expect("read"), None, "nothing but loopback and the tunnel itself");
+    mac.add_route("0.0.0.0/0", "en0", false);
+    assert_eq!(system.underlay_mtu(&peers).await.expect("read"), Some(("en0".to_owned(), 1_492)));
 }
 
 #[tokio::test]

@@ -56,6 +56,12 @@ impl Outbound {
             let why = Reason::Unreachable;
             return self.answers.answer(&self.shared, table, (packet, &header), why, Sender::Local, now, ports);
         };
+        let mtu = table.mtu_to(header.destination);
+        // Linux has routes with an MTU for these, which nothing larger takes.
+        if cfg!(target_os = "macos") && header.length > usize::from(mtu) && header.dont_fragment {
+            let (packet, why) = (&buffer[..header.length], Reason::TooBig(mtu));
+            return self.answers.answer(&self.shared, table, (packet, &header), why, Sender::Local, now, ports);
+        }
         let tos = congestion(buffer);
         let (mut passed, mut more) = (0, true);
         while more {
