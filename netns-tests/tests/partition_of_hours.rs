@@ -1,5 +1,6 @@
 //! Partitions of an hour and of three: `netns-tests/run --long`.
 
+#![cfg(feature = "long")]
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
 use std::time::{Duration, Instant};
