@@ -67,7 +67,7 @@ const FLOOD_FROM: usize = 2;
 const LEAVE_WAIT: Duration = Duration::from_millis(300);
 /// How long the tunnel keeps the peer of a node that left.
 const PARTING: Duration = Duration::from_secs(1);
-/// How long a neighbour that started anew has to show inside the tunnel.
+/// How long a neighbour that started anew has to show inside the tunnel, at least; four round trips where that is more.
 const CONFIRM_WAIT: Duration = Duration::from_millis(300);
 /// A static peer's votes are firm only after so long: first it must hear whom the others saw first.
 const LISTEN: Duration = Duration::from_secs(5);

@@ -47,10 +47,12 @@ impl Engine {
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.outbox.clear();
         neighbour.reconciled = None;
+        // What it says on the underlay may well be here first.
+        let confirmed_within = CONFIRM_WAIT.max(neighbour.link.cost.rtt().unwrap_or_default() * 4);
         let change = neighbour.link.reset(now);
         self.link_changed(now, id, change);
         self.end_direct(now, id, "it started anew");
-        self.timers.set(Timer::Confirm(id), now + CONFIRM_WAIT);
+        self.timers.set(Timer::Confirm(id), now + confirmed_within);
         self.arm_probe(now, id);
     }
 
