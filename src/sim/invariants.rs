@@ -22,8 +22,9 @@ use super::tunnel::{Packet, TTL, VirtualTunnel};
 use crate::mesh::event::Event;
 use crate::mesh::time::Time;
 
-/// How long the two ends of a direct pair outside the LSDB may disagree: three missed echoes of its lease, and a spare.
-const SWITCH: Duration = Duration::from_secs(10);
+/// How long the two ends of a direct pair outside the LSDB may disagree where all that the one end says is lost: the other
+/// end asks again after its idle interval of 9.5 s and finds the link dead 1.8 s later; and a round trip or two.
+const SWITCH: Duration = Duration::from_secs(12);
 /// How long nodes may stay apart that the underlay lets meet.
 const APART: Duration = Duration::from_secs(60);
 /// The longest life of a packet, waiting for handshakes aside.
