@@ -13,6 +13,7 @@ use crate::config::{Config, TunnelMode};
 use crate::mesh::ids::WgPublicKey;
 use crate::tunnel::device::ControlSocket;
 use crate::tunnel::existing::Existing;
+use crate::tunnel::lingering::Lingering;
 use crate::tunnel::userspace::{Threads, UAPI_DIRECTORY, Userspace, UserspaceConfig};
 use crate::tunnel::{ControlDatagram, Tunnel, TunnelError};
 
@@ -67,6 +68,11 @@ pub(super) fn open(
     own: Own,
     underlay: &Underlay,
 ) -> Result<Opened, TunnelError> {
+    let (tunnel, control) = choose(config, found, own, underlay)?;
+    Ok((Box::new(Lingering::new(tunnel)), control))
+}
+
+fn choose(config: &Config, found: Option<Existing>, own: Own, underlay: &Underlay) -> Result<Opened, TunnelError> {
     let (send, receive) = mpsc::channel(CONTROL);
     let control = || {
         let handler = Box::new(move |datagram| drop(send.try_send(datagram)));

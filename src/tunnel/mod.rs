@@ -9,6 +9,7 @@ pub mod existing;
 pub mod fake;
 #[cfg(target_os = "linux")]
 pub mod kernel;
+pub mod lingering;
 pub mod userspace;
 
 use std::net::{Ipv6Addr, SocketAddrV6};

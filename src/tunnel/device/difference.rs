@@ -16,13 +16,10 @@ use super::observation::Times;
 use super::{Action, DeviceState, PeerChange, PeerState};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel};
+use crate::tunnel::lingering::LINGER;
 
 /// As long as a session lives, the endpoint works (`REJECT_AFTER_TIME`, section 6.1 of the WireGuard paper).
 const SESSION: Duration = Duration::from_secs(180);
-
-/// So long a prefix that the mesh wants nowhere stays where it is. While a daemon starts again, its links are down for
-/// itself and for its neighbours, and come up one by one; the devices carry packets all the time.
-const LINGER: Duration = Duration::from_secs(20);
 
 /// What the mesh wants of a device, and what it has done there.
 #[derive(Debug)]
@@ -32,7 +29,7 @@ pub(super) struct Wishes {
     pub(super) desired: DesiredTunnel,
     /// Whether what a former run left was looked at.
     looked: bool,
-    /// What the mesh wants nowhere and has, in this run or a former one, put there; and until when it stays, in steady time.
+    /// What a former run put somewhere and the mesh wants nowhere yet; and until when it stays, in steady time.
     lingering: BTreeMap<IpNet, (WgPublicKey, Duration)>,
     /// Peers that were set up in this run.
     known: BTreeMap<WgPublicKey, Known>,
@@ -70,6 +67,8 @@ impl Wishes {
         if !std::mem::replace(&mut self.looked, true) {
             let left = state.peers.iter().filter(|(_, peer)| peer.has_link_in(&self.links));
             self.placed = left.flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key))).collect();
+            let until = times.steady + LINGER;
+            self.lingering = self.placed.iter().map(|(prefix, key)| (*prefix, (*key, until))).collect();
         }
         let desired = std::mem::take(&mut self.desired);
         let wanted: Vec<&DesiredPeer> =
@@ -80,7 +79,10 @@ impl Wishes {
             .collect();
         let keys: BTreeSet<WgPublicKey> = wanted.iter().map(|peer| peer.public_key).collect();
 
-        self.linger(&keys, &owners, times.steady);
+        // A peer that is not wanted (yet) and was not set up in this run is of a former one.
+        let may_stay = |key: &WgPublicKey| keys.contains(key) || !self.known.contains_key(key);
+        self.lingering
+            .retain(|prefix, (key, until)| *until > times.steady && !owners.contains_key(prefix) && may_stay(key));
 
         let foreign = state.peers.iter().filter(|(key, peer)| !keys.contains(key) && !self.is_ours(key, peer));
         let borrowed: Vec<(IpNet, WgPublicKey)> = foreign
@@ -116,19 +118,9 @@ impl Wishes {
         self.known.contains_key(key) || peer.has_link_in(&self.links)
     }
 
-    /// How many prefixes stay for a while though the mesh wants them nowhere.
+    /// How many prefixes of a former run stay for a while though the mesh wants them nowhere.
     pub(super) fn lingering(&self) -> usize {
         self.lingering.len()
-    }
-
-    /// What the mesh has put somewhere and wants nowhere now stays for a while; but not at a peer that shall go.
-    fn linger(&mut self, keys: &BTreeSet<WgPublicKey>, owners: &BTreeMap<IpNet, WgPublicKey>, now: Duration) {
-        for (prefix, key) in &self.placed {
-            self.lingering.entry(*prefix).or_insert((*key, now + LINGER));
-        }
-        // A peer that is not wanted (yet) and was not set up in this run is of a former one.
-        let may_stay = |key: &WgPublicKey| keys.contains(key) || !self.known.contains_key(key);
-        self.lingering.retain(|prefix, (key, until)| *until > now && !owners.contains_key(prefix) && may_stay(key));
     }
 
     /// Adds or changes one peer.

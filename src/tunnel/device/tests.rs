@@ -17,7 +17,7 @@ use crate::mesh::io::{DesiredPeer, DesiredTunnel, EndpointHint};
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 /// Long after the start.
 const LATER: Times = Times { wall: NOW, steady: Duration::from_secs(1_000) };
-/// By then nothing lingers that was given up at `LATER`.
+/// By then nothing lingers of what was found at `LATER`.
 const OVER: Times = Times { wall: NOW, steady: Duration::from_secs(1_020) };
 const PARKING: WgPublicKey = WgPublicKey([0xff; 32]);
 
@@ -84,7 +84,7 @@ fn apply(state: &mut DeviceState, changes: &[PeerChange]) -> BTreeSet<WgPublicKe
     removed
 }
 
-/// Sets what is wanted, and waits until nothing lingers. Gives back the peers that lost their state.
+/// Sets what is wanted, and waits until nothing of a former run lingers. Gives back the peers that lost their state.
 fn set(wishes: &mut Wishes, state: &mut DeviceState, wanted: DesiredTunnel) -> BTreeSet<WgPublicKey> {
     wishes.desired = wanted;
     let mut removed = BTreeSet::new();
@@ -126,28 +126,6 @@ fn a_prefix_that_nobody_wants_leaves_its_peer_and_the_peer_keeps_its_session() {
     assert!(removed.is_empty());
     assert_eq!(allowed(&state, 1), [overlay(1), link(1)]);
     assert_eq!(state.peers.len(), 1, "the parking peer is gone");
-}
-
-#[test]
-fn a_prefix_whose_way_is_lost_stays_a_while_unless_its_peer_shall_go() {
-    let (mut wishes, mut state) = (Wishes::new(links()), DeviceState::default());
-    set(&mut wishes, &mut state, desired(&[(1, &[1, 3]), (2, &[2])]));
-    let look = |wishes: &mut Wishes, state: &mut DeviceState, wanted, second: u64| {
-        wishes.desired = wanted;
-        let steady = LATER.steady + Duration::from_secs(second);
-        apply(state, &wishes.changes(state, PARKING, Times { steady, ..LATER }))
-    };
-    // A neighbour's daemon starts again: for a moment there is no way to what it carries.
-    look(&mut wishes, &mut state, desired(&[(1, &[]), (2, &[2])]), 1);
-    assert_eq!(allowed(&state, 1), [overlay(1), overlay(3), link(1)]);
-    look(&mut wishes, &mut state, desired(&[(1, &[1]), (2, &[2, 3])]), 2);
-    assert_eq!(
-        (allowed(&state, 1), allowed(&state, 2)),
-        (vec![overlay(1), link(1)], vec![overlay(2), overlay(3), link(2)])
-    );
-    // One that shall go does so at once.
-    look(&mut wishes, &mut state, desired(&[(1, &[1]), (2, &[])]), 3);
-    assert_eq!(Vec::from_iter(look(&mut wishes, &mut state, desired(&[(1, &[1])]), 4)), [key(2)]);
 }
 
 #[test]
