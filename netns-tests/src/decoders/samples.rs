@@ -4,6 +4,7 @@
 use etherparse::PacketBuilder;
 use wgnet::mesh::config::Class;
 use wgnet::mesh::ids::{NetworkId, WgPublicKey};
+use wgnet::mesh::link::{Passing, SizeProbe};
 use wgnet::mesh::record::{
     About, Body, Carried, Forget, Item, LinkAdvert, NodeRecord, Quality, ShortId, Signer, Version, Was,
 };
@@ -35,6 +36,8 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         item: Some(carried.clone()),
     };
     let join = Join { challenge: [1; 16], token: None, digest: 5, item: carried.clone() };
+    let found = Some(Passing { passes: 1_360, lost: Some(1_376) });
+    let size = SizeProbe { number: 6, is_answer: true, size: 1_360, mtu: 1_420, found };
     let messages = [
         ("hello", Message::Hello(hello)),
         ("join", Message::Join(join)),
@@ -43,6 +46,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("request", Message::Request(vec![1, 2])),
         ("summary", Message::Summary(Some(3), vec![(1, 2)])),
         ("buckets", Message::Buckets(vec![1; 256])),
+        ("size", Message::Size(size)),
     ];
     for (name, message) in messages {
         samples.push(("datagram", name, [&[message.kind() as u8][..], &message.encode()].concat()));
