@@ -1,6 +1,6 @@
 //! A plain WireGuard interface: made by another program than ours, configured by `wg` and `ip` alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::machine::Machine;
@@ -13,6 +13,30 @@ pub const PORT: u16 = 51820;
 pub const MTU: u16 = 1420;
 /// How long a program may take to make its interface.
 const SOON: Duration = Duration::from_secs(20);
+
+/// Cloudflare's WireGuard.
+///
+/// # Panics
+/// When it is not installed.
+pub fn boringtun() -> PathBuf {
+    installed("BORINGTUN_CLI", "boringtun-cli-0.7.1/bin/boringtun-cli")
+}
+
+/// Mullvad's WireGuard.
+///
+/// # Panics
+/// When it is not installed.
+pub fn gotatun() -> PathBuf {
+    installed("GOTATUN_CLI", "gotatun-cli-0.10.2/bin/gotatun")
+}
+
+/// The program that `variable` names, or that lies where `netns-tests/run` and the benchmark install it.
+fn installed(variable: &str, path: &str) -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers").join(path);
+    let path = std::env::var_os(variable).map_or_else(beside, PathBuf::from);
+    assert!(path.is_file(), "{} is missing: netns-tests/run installs it", path.display());
+    path
+}
 
 /// Starts `program` with `options` and `-f INTERFACE`, and waits for the interface, which has no key and no port yet.
 ///

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use netns_tests::topology::{Ring, machine_of_row, network_of_row};
@@ -60,11 +60,6 @@ fn is_used_and_left_as_it_was(program: &Path, options: &[&str]) {
     assert_eq!(as_it_is(machine), before);
 }
 
-fn boringtun() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers/boringtun-cli-0.7.1/bin/boringtun-cli");
-    std::env::var_os("BORINGTUN_CLI").map_or_else(beside, PathBuf::from)
-}
-
 #[test]
 fn one_of_wireguard_go_is_used_and_left_as_it_was() {
     is_used_and_left_as_it_was(Path::new("wireguard-go"), &[]);
@@ -73,7 +68,14 @@ fn one_of_wireguard_go_is_used_and_left_as_it_was() {
 /// It ends itself when a peer that exists is changed: such peers are made anew.
 #[test]
 fn one_of_boringtun_is_used_and_left_as_it_was() {
-    is_used_and_left_as_it_was(&boringtun(), &["--disable-drop-privileges"]);
+    is_used_and_left_as_it_was(&device::boringtun(), &["--disable-drop-privileges"]);
+}
+
+/// With `--long`, for it takes minutes to build.
+#[cfg(feature = "long")]
+#[test]
+fn one_of_gotatun_is_used_and_left_as_it_was() {
+    is_used_and_left_as_it_was(&device::gotatun(), &["--disable-drop-privileges"]);
 }
 
 /// wg_netmanager's way: an interface without key and port. And a ring of equal cost, where the way back must be the way

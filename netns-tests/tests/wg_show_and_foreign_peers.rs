@@ -1,4 +1,4 @@
-//! The embedded tunnel speaks to other people's tools and peers: `wg show`, `wg set`, wireguard-go, boringtun, gotatun.
+//! Other people's tools and peers: `wg show`, `wg set`, `wg syncconf`, wireguard-go, boringtun, gotatun.
 //!
 //! ```text
 //!   alice: wgnet, 192.0.2.1, 2001:db8::1 ---- lan ---- stranger: one of them, 192.0.2.9, 2001:db8::9
@@ -9,13 +9,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use netns_tests::topology::{machine_of_row, network_of_row};
-use netns_tests::{Device, Lab, Load, Machine, Node, Segment, until};
+use netns_tests::{Device, Lab, Load, Machine, Node, Segment, device, until};
 
 const SOON: Duration = Duration::from_secs(10);
+
+/// Somebody's peer, which has nothing to do with the mesh.
+const STRANGER: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
 
 fn alice(lab: &Lab, segment: &Segment) -> Node {
     let mut network = network_of_row(1);
@@ -33,22 +36,12 @@ fn wireguard_go(machine: &Machine) -> Device {
 }
 
 fn boringtun(machine: &Machine) -> Device {
-    let path = installed("BORINGTUN_CLI", "boringtun-cli-0.7.1/bin/boringtun-cli");
-    Device::start(machine, "wg9", &path, &["--disable-drop-privileges"])
+    Device::start(machine, "wg9", &device::boringtun(), &["--disable-drop-privileges"])
 }
 
 #[cfg(feature = "long")]
 fn gotatun(machine: &Machine) -> Device {
-    let path = installed("GOTATUN_CLI", "gotatun-cli-0.10.2/bin/gotatun");
-    Device::start(machine, "wg9", &path, &["--disable-drop-privileges"])
-}
-
-/// The program that `variable` names, or that lies where `netns-tests/run` and the benchmark install it.
-fn installed(variable: &str, path: &str) -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers").join(path);
-    let path = std::env::var_os(variable).map_or_else(beside, PathBuf::from);
-    assert!(path.is_file(), "{} is missing: netns-tests/run installs it", path.display());
-    path
+    Device::start(machine, "wg9", &device::gotatun(), &["--disable-drop-privileges"])
 }
 
 /// IPv4 and IPv6 inside, over each of IPv4 and IPv6 outside, begun by either side.
@@ -128,7 +121,7 @@ fn gotatun_exchanges_traffic_with_the_embedded_tunnel() {
 }
 
 #[test]
-fn wg_show_tells_the_peers_of_the_embedded_tunnel() {
+fn wg_show_tells_the_peers() {
     let lab = Lab::new("wg show", Load::Light);
     let segment = lab.bridge("lan");
     let network = network_of_row(1);
@@ -203,4 +196,31 @@ fn a_peer_added_by_wg_set_is_kept_shown_and_removable() {
     assert!(!shown(&bob.status().expect("runs")), "it is alice's own affair");
     wg(alice.machine(), &["set", "wg0", "peer", &key, "remove"]);
     alice.wait_for("the foreign peer is gone", SOON, |status| !shown(status));
+}
+
+/// `wg syncconf` with somebody's file takes the key, the port and all peers away. What the mesh needs comes back, and the
+/// file's own peer stays.
+#[test]
+fn what_wg_syncconf_takes_away_comes_back() {
+    let lab = Lab::new("wg syncconf", Load::Light);
+    let segment = lab.bridge("lan");
+    let network = network_of_row(1);
+    let nodes = [(1, "alice"), (2, "bob")]
+        .map(|(n, name)| lab.node(&machine_of_row(&lab, &segment, n), &network, name, &[&format!("10.1.1.{n}")]));
+    lab.start_all(&nodes);
+    lab.all_pairs_pass(&nodes, SOON);
+    let bob = nodes[1].machine();
+    let of_mesh = || ["public-key", "listen-port", "peers"].map(|what| wg(bob, &["show", "wg0", what]));
+    let before = of_mesh();
+    bob.write("/run/others.conf", &format!("[Peer]\nPublicKey = {STRANGER}\nAllowedIPs = 10.1.1.77/32\n"));
+    wg(bob, &["syncconf", "wg0", "/run/others.conf"]);
+    let mended = || {
+        let now = of_mesh();
+        let peers: Vec<&str> = now[2].lines().collect();
+        (now[..2] == before[..2] && peers.len() == 2 && peers.contains(&&*before[2]) && peers.contains(&STRANGER))
+            .then_some(())
+    };
+    until(SOON, mended).unwrap_or_else(|| panic!("{before:?} became {:?}", of_mesh()));
+    lab.all_pairs_pass(&nodes, SOON);
+    assert!(wg(bob, &["show", "wg0", "allowed-ips"]).contains(&format!("{STRANGER}\t10.1.1.77/32")));
 }

@@ -67,14 +67,14 @@ pub enum StoreError {
         mode: u32,
     },
     /// A state directory of someone else.
-    #[error("{} belongs to user {uid} and may be used by others (mode {mode:03o}): run `chown` and `chmod 700` on it, or choose another with --state-dir", .path.display())]
+    #[error("{} belongs to user {uid}, and wgnet runs as user {own}: run `chown -R {own}` on it, or choose another with --state-dir", .path.display())]
     NotOurs {
         /// The directory.
         path: PathBuf,
         /// Its owner.
         uid: u32,
-        /// Its permission bits.
-        mode: u32,
+        /// Who this process runs as.
+        own: u32,
     },
     /// A file that a newer wgnet wrote.
     #[error("{} was written by a newer wgnet (format {found}, this one reads {known}): run that version, or choose another --state-dir", .path.display())]
@@ -269,11 +269,11 @@ fn epoch_from(bytes: &[u8]) -> Option<u64> {
 /// Refuses a directory that others could look into; mends its mode if it is ours.
 fn keep_private(dir: &Path) -> Result<(), StoreError> {
     let metadata = fs::metadata(dir).map_err(|e| StoreError::io("read", dir, e))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if metadata.uid() != geteuid().as_raw() {
-        return Err(StoreError::NotOurs { path: dir.to_owned(), uid: metadata.uid(), mode });
+    let own = geteuid().as_raw();
+    if metadata.uid() != own {
+        return Err(StoreError::NotOurs { path: dir.to_owned(), uid: metadata.uid(), own });
     }
-    if mode & 0o077 != 0 {
+    if metadata.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(|e| StoreError::io("protect", dir, e))?;
     }
     Ok(())

@@ -9,20 +9,16 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::x25519::{PublicKey, StaticSecret};
 use ipnet::IpNet;
 use tracing::{debug, warn};
-use zeroize::Zeroizing;
 
 use super::Endpoint;
-use super::load::LIMITER_COUNT;
-use super::mac::FirstMac;
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::peers::PeerSlot;
 use super::plane::DataPlane;
-use super::uapi::parse::{SetPeer, SetRequest};
+use super::uapi::parse::{Secret, SetPeer, SetRequest};
 use crate::mesh::ids::WgPublicKey;
 use crate::mesh::io::{DesiredPeer, DesiredTunnel, PeerReport, TunnelReport};
 
@@ -146,10 +142,12 @@ impl DataPlane {
         self.schedule(slot, now);
     }
 
-    /// Applies what a person asked for by `wg set`. Port and mark are the device loop's part.
+    /// Applies what a person asked for by `wg set`, but for the own key, which the mesh has told to all nodes. Port and mark
+    /// are the device loop's part.
     pub(super) fn apply(&mut self, request: &SetRequest, now: Instant, outbox: &mut Outbox) {
-        if let Some(key) = &request.private_key {
-            self.set_private_key(key.bytes());
+        let is_other = |key: &Secret| PublicKey::from(&StaticSecret::from(**key.bytes())) != self.public;
+        if request.private_key.as_ref().is_some_and(is_other) {
+            warn!("the private key is the mesh's: it stays");
         }
         if request.replace_peers {
             for (_, peer) in self.table.peers.iter() {
@@ -232,27 +230,6 @@ impl DataPlane {
             }
         }
         Some((slot, wanted.endpoint.is_some()))
-    }
-
-    /// Changes the own key: every session ends, and a peer that has the new key is removed.
-    fn set_private_key(&mut self, key: &Zeroizing<[u8; 32]>) {
-        let secret = StaticSecret::from(**key);
-        let public = PublicKey::from(&secret);
-        if public == self.public {
-            return;
-        }
-        self.limiter = Arc::new(RateLimiter::new(&public, LIMITER_COUNT));
-        self.table.mac = FirstMac::new(public.as_bytes());
-        (self.secret, self.public) = (secret, public);
-        if let Some(slot) = self.table.peers.by_key(&WgPublicKey(*public.as_bytes()))
-            && let Some(mut peer) = self.table.peers.lock(slot)
-        {
-            (peer.by_mesh, peer.by_person) = (false, false);
-            peer.wished.clear();
-        }
-        for slot in self.table.peers.which(|_| true) {
-            self.renew(slot);
-        }
     }
 
     /// What is known of every peer.

@@ -9,7 +9,6 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -42,7 +41,7 @@ const MOST_PARTS: usize = 1 + 64;
 pub(super) struct Wires {
     pub(super) interface: String,
     pub(super) tun: TunDevice,
-    pub(super) sockets: ArcSwap<Sockets>,
+    pub(super) sockets: Sockets,
     pub(super) control: Mutex<ControlHandler>,
     /// Handshakes on their way to the control thread; when it is too slow for them, they are dropped.
     pub(super) handshakes: SyncSender<(Endpoint, Box<[u8]>)>,
@@ -116,8 +115,9 @@ impl Ports for Exit {
         if !self.outbox.is_empty() {
             let Self { wires, outbox, batch, now, sent, .. } = self;
             *sent = true;
-            let sockets = wires.sockets.load();
-            batch.send(&sockets, outbox, *now, &mut |error| wires.complaints.once("cannot send to a peer", &error));
+            batch.send(&wires.sockets, outbox, *now, &mut |error| {
+                wires.complaints.once("cannot send to a peer", &error)
+            });
         }
     }
 
@@ -387,9 +387,8 @@ pub(super) fn run(mut duties: Duties, wires: &Arc<Wires>, wake: &UnixStream) {
         if wires.ends.load(Ordering::Acquire) {
             return;
         }
-        let sockets = wires.sockets.load_full();
         let mut set: [PollFd<'_>; 1 + DUTIES] = std::array::from_fn(|_| PollFd::new(wake, PollFlags::IN));
-        let used = duties.poll(wires, &sockets, &mut set, 1);
+        let used = duties.poll(wires, &wires.sockets, &mut set, 1);
         let asked = exit.sent && exit.moved <= QUESTION;
         if exit.moved > QUESTION {
             expectation.forget();
@@ -416,7 +415,7 @@ pub(super) fn run(mut duties: Duties, wires: &Arc<Wires>, wake: &UnixStream) {
         if !set[0].revents().is_empty() {
             drain(wake);
         }
-        if let Err(reason) = duties.serve(duties.ready(&sockets, &set, 1), &sockets, &mut exit, now) {
+        if let Err(reason) = duties.serve(duties.ready(&wires.sockets, &set, 1), &wires.sockets, &mut exit, now) {
             break reason;
         }
     };

@@ -60,8 +60,6 @@ pub(super) struct Device {
     pub(super) duties: Duties,
     /// The data threads, and what wakes them.
     pub(super) threads: Vec<(JoinHandle<()>, UnixStream)>,
-    /// Whether sockets join and split trains of datagrams.
-    pub(super) offload: bool,
 }
 
 impl Device {
@@ -84,8 +82,8 @@ impl Device {
 
     fn serve(&mut self) -> Result<(), String> {
         loop {
-            let sockets = self.wires.sockets.load_full();
-            let found = self.wait(&sockets).map_err(|errno| format!("poll(2) failed: {errno}"))?;
+            let wires = Arc::clone(&self.wires);
+            let found = self.wait(&wires.sockets).map_err(|errno| format!("poll(2) failed: {errno}"))?;
             let now = now();
             if let Some(reason) = self.wires.failed.get() {
                 return Err(reason.clone());
@@ -98,7 +96,7 @@ impl Device {
             if found.woken && !self.obey(now) {
                 return Ok(());
             }
-            self.duties.serve(found.data, &sockets, &mut self.exit, now)?;
+            self.duties.serve(found.data, &wires.sockets, &mut self.exit, now)?;
             if found.uapi || self.uapi.deadline().is_some_and(|due| due <= now) {
                 self.serve_uapi(now);
             }
@@ -164,18 +162,16 @@ impl Device {
     }
 
     fn serve_uapi(&mut self, now: Instant) {
-        let Self { uapi, plane, wires, exit, threads, offload, .. } = self;
+        let Self { uapi, plane, wires, exit, .. } = self;
         uapi.advance(now, |request| match parse(request) {
             Ok(Request::Get) => {
-                let sockets = wires.sockets.load();
-                let mut text = answer::interface(plane, sockets.port(), sockets.fwmark(), now);
+                let mut text = answer::interface(plane, wires.sockets.port(), wires.sockets.fwmark(), now);
                 text.push_str("errno=0\n\n");
                 text
             }
             Ok(Request::Set(request)) => {
-                let changed = change_sockets(wires, &request, *offload);
+                let changed = change_sockets(&wires.sockets, &request);
                 if changed.is_ok() {
-                    threads.iter().for_each(|(_, wake)| call(wake));
                     plane.apply(&request, now, exit.outbox());
                 }
                 Zeroizing::new(match changed {
@@ -197,35 +193,20 @@ impl Drop for Device {
     }
 }
 
-/// Applies port and mark of `set=1`: what can fail comes first, so that a refused request changes nothing of the peers.
-fn change_sockets(wires: &Wires, request: &SetRequest, offload: bool) -> Result<(), Errno> {
-    let sockets = wires.sockets.load();
-    let fwmark = request.fwmark.unwrap_or_else(|| sockets.fwmark());
-    match request.listen_port {
-        Some(port) if port != sockets.port() => {
-            let other = Sockets::bind(port, fwmark, offload).map_err(|error| {
-                warn!("{error}; the old port stays");
-                errno_of(&error)
-            })?;
-            wires.sockets.store(Arc::new(other));
-        }
-        _ if fwmark != sockets.fwmark() => {
-            sockets.set_fwmark(fwmark).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        }
-        _ => {}
+/// Applies the mark of `set=1`, before anything else: a refused request changes nothing of the peers. The port is the
+/// mesh's, which has told it to all nodes.
+fn change_sockets(sockets: &Sockets, request: &SetRequest) -> Result<(), Errno> {
+    if let Some(port) = request.listen_port.filter(|port| *port != sockets.port()) {
+        warn!("UDP port {} is the mesh's: it stays, and does not become {port}", sockets.port());
     }
-    Ok(())
+    match request.fwmark.filter(|fwmark| *fwmark != sockets.fwmark()) {
+        Some(fwmark) => sockets.set_fwmark(fwmark).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        None => Ok(()),
+    }
 }
 
 /// Wakes a data thread.
 fn call(mut wake: &UnixStream) {
     // A full pipe wakes as well.
     let _ = std::io::Write::write(&mut wake, &[1]);
-}
-
-fn errno_of(error: &crate::tunnel::TunnelError) -> Errno {
-    match error {
-        crate::tunnel::TunnelError::System { source, .. } => Errno::from_io_error(source).unwrap_or(Errno::IO),
-        _ => Errno::IO,
-    }
 }

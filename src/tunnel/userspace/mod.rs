@@ -57,7 +57,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
@@ -207,7 +206,7 @@ impl Userspace {
         let wires = Arc::new(Wires {
             interface: config.interface.clone(),
             tun,
-            sockets: ArcSwap::from_pointee(sockets),
+            sockets,
             control: Mutex::new(config.control),
             handshakes,
             attention: Attention::default(),
@@ -243,7 +242,6 @@ impl Userspace {
             wake: woken,
             duties,
             threads: Vec::new(),
-            offload: config.offload,
         };
         for (name, duties) in others {
             let (wake, woken) = pipe().map_err(failed)?;

@@ -259,26 +259,6 @@ fn the_loop_ends_with_a_reason_when_its_interface_is_removed() {
 }
 
 #[test]
-fn a_person_changes_the_port_and_a_taken_one_is_refused() {
-    let lab = Lab::new();
-    let (mut a, mut b) = (lab.host(1), lab.host(2));
-    connect(&mut a, &mut b, Underlay::V4);
-    a.namespace.must_ping(b.v4);
-    a.wg(&format!("set {} listen-port 4242", a.interface));
-    a.namespace.must_ping(b.v4);
-    let roamed = SocketAddr::new(a.underlay(Underlay::V4).ip(), 4242);
-    assert_eq!(b.report(a.key).endpoint, Some(roamed));
-
-    let taken = a.namespace.enter(|| UdpSocket::bind(("0.0.0.0", 4343))).expect("a socket");
-    let output = a.namespace.command(&format!("wg set {} listen-port 4343", a.interface)).output().expect("wg runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("Address already in use"), "{said}");
-    drop(taken);
-    a.namespace.must_ping(b.v4);
-    assert!(a.wg(&format!("show {} listen-port", a.interface)).contains("4242"));
-}
-
-#[test]
 fn an_own_key_among_the_peers_is_left_out() {
     let lab = Lab::new();
     let (mut a, b) = (lab.host(1), lab.host(2));

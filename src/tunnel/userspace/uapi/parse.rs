@@ -24,9 +24,9 @@ pub enum Request {
 /// `set=1`: what to change of the interface. `None` leaves a thing as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetRequest {
-    /// The own key.
+    /// The own key; zeros mean none.
     pub private_key: Option<Secret>,
-    /// UDP port; 0 lets the system choose.
+    /// UDP port.
     pub listen_port: Option<u16>,
     /// Mark of the outer datagrams; 0 means none.
     pub fwmark: Option<u32>,
@@ -162,11 +162,9 @@ fn parse_set<'a>(rest: impl Iterator<Item = (usize, &'a [u8])>) -> Result<Reques
 fn parse_interface_line(request: &mut SetRequest, line: usize, key: &str, value: &str) -> Result<(), ParseError> {
     match key {
         "private_key" => {
-            let key = hex(value).map(Secret).filter(|key| !key.is_zero());
+            let key = hex(value).map(Secret);
             request.private_key =
-                Some(key.ok_or_else(|| {
-                    invalid(line, "private_key", "a private key: 64 hexadecimal digits, not all zero")
-                })?);
+                Some(key.ok_or_else(|| invalid(line, "private_key", "a private key: 64 hexadecimal digits"))?);
         }
         "listen_port" => request.listen_port = Some(number(line, "listen_port", "a port from 0 to 65535", value)?),
         "fwmark" => request.fwmark = Some(number(line, "fwmark", "a mark from 0 to 4294967295", value)?),
