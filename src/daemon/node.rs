@@ -293,8 +293,8 @@ impl<S: System> Loop<S> {
 
     fn apply_tunnel(&mut self, desired: DesiredTunnel) {
         match self.node.tunnel.set(&desired) {
-            Ok(()) => self.health.over("tunnel"),
-            Err(error) => self.tunnel_trouble(error),
+            Ok(()) => self.tunnel_works("tunnel"),
+            Err(error) => self.tunnel_trouble("tunnel", error),
         }
         let known = |key: WgPublicKey| self.desired_tunnel.peers.iter().any(|peer| peer.public_key == key);
         if desired.peers.iter().any(|peer| !known(peer.public_key)) {
@@ -305,10 +305,24 @@ impl<S: System> Loop<S> {
         self.desired_tunnel = desired;
     }
 
-    fn tunnel_trouble(&mut self, error: TunnelError) {
+    fn tunnel_works(&mut self, code: &'static str) {
+        self.health.over(code);
+        self.health.over("tunnel-late");
+    }
+
+    fn tunnel_trouble(&mut self, code: &'static str, error: TunnelError) {
+        let text = error.to_string();
         match error {
-            TunnelError::Ended(_) => self.end(Err(DaemonError(error.to_string()))),
-            _ => self.health.trouble(Severity::Error, "tunnel", error.to_string(), "see the daemon's log"),
+            TunnelError::Ended(_) => self.end(Err(DaemonError(text))),
+            TunnelError::Late(_) => {
+                self.health.trouble(
+                    Severity::Warning,
+                    "tunnel-late",
+                    text,
+                    "see what keeps this machine's processors busy",
+                );
+            }
+            _ => self.health.trouble(Severity::Error, code, text, "see the daemon's log"),
         }
     }
 
@@ -335,9 +349,10 @@ impl<S: System> Loop<S> {
             Ok(report) => report,
             Err(error) => {
                 self.next_look = now + REPORT;
-                return self.tunnel_trouble(error);
+                return self.tunnel_trouble("tunnel-report", error);
             }
         };
+        self.tunnel_works("tunnel-report");
         let waits = now < self.quick_until && !all_have_shaken_hands(&self.desired_tunnel, &report);
         let due = now.since(self.reported) >= REPORT;
         if due || is_news(&self.report, &report) {

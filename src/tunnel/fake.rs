@@ -2,6 +2,7 @@
 
 use std::net::SocketAddrV6;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Tunnel, TunnelError};
 use crate::mesh::io::{DesiredTunnel, TunnelReport};
@@ -23,6 +24,8 @@ pub struct Record {
     pub report: TunnelReport,
     /// Why `set` and `report` fail from now on; the desired state is recorded all the same.
     pub broken: Option<String>,
+    /// Whether `set` and `report` get no answer from now on.
+    pub late: bool,
     /// Whether it was closed.
     pub closed: bool,
 }
@@ -43,11 +46,19 @@ impl FakeTunnel {
         self.with(|record| record.broken = reason.map(str::to_owned));
     }
 
+    /// Lets it give no answer from now on, or answer again.
+    pub fn set_late(&self, late: bool) {
+        self.with(|record| record.late = late);
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
         look(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn works(&self) -> Result<(), TunnelError> {
+        if self.with(|record| record.late) {
+            return Err(TunnelError::Late(Duration::from_secs(5)));
+        }
         self.with(|record| record.broken.clone()).map_or(Ok(()), |reason| Err(TunnelError::Ended(reason)))
     }
 }

@@ -13,6 +13,7 @@ pub mod lingering;
 pub mod userspace;
 
 use std::net::{Ipv6Addr, SocketAddrV6};
+use std::time::Duration;
 
 use crate::mesh::io::{DesiredTunnel, TunnelReport};
 
@@ -63,6 +64,10 @@ pub enum TunnelError {
     /// The backend is not for this system, or was told something it does not know.
     #[error("{0}")]
     Unsupported(String),
+    /// The device loop has not answered for so long, but may: an overloaded machine gives it no time. What it was told
+    /// waits for it.
+    #[error("the tunnel's device loop has not answered for {} s", .0.as_secs())]
+    Late(Duration),
     /// The device loop ended.
     #[error("the tunnel's device loop has ended: {0}")]
     Ended(String),

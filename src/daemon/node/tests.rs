@@ -271,6 +271,20 @@ async fn what_the_system_refuses_is_a_health_line_until_it_gives_in() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_is_late_is_a_health_line_until_it_answers() {
+    let Bench { node, ends } = bench();
+    let mut this = Loop::new(node);
+    ends.tunnel.set_late(true);
+    this.apply_tunnel(DesiredTunnel::default());
+    this.look_at_tunnel().await;
+    assert!(this.health.has("tunnel-late"));
+    assert!(this.ended.is_none());
+    ends.tunnel.set_late(false);
+    this.look_at_tunnel().await;
+    assert!(!this.health.has("tunnel-late"));
+}
+
+#[tokio::test]
 async fn a_full_disk_is_a_health_line_and_no_reason_to_end() {
     let Bench { node, ends } = bench();
     let mut this = Loop::new(node);

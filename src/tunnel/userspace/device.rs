@@ -7,7 +7,7 @@
 use std::net::SocketAddrV6;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -54,6 +54,8 @@ pub(super) struct Device {
     pub(super) exit: Exit,
     pub(super) uapi: Server,
     pub(super) commands: Receiver<Command>,
+    /// Control datagrams among them.
+    pub(super) waiting: Arc<AtomicUsize>,
     pub(super) handshakes: Receiver<(Endpoint, Box<[u8]>)>,
     pub(super) wake: UnixStream,
     /// What this loop serves besides: everything where there are no data threads.
@@ -154,7 +156,10 @@ impl Device {
                 Ok(Command::Report(answer)) => {
                     let _ = answer.send(self.plane.report(now));
                 }
-                Ok(Command::Control(to, payload)) => self.plane.send_control(to, &payload, now, self.exit.outbox()),
+                Ok(Command::Control(to, payload)) => {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    self.plane.send_control(to, &payload, now, self.exit.outbox());
+                }
                 Ok(Command::Close) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }

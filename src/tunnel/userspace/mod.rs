@@ -51,11 +51,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -79,8 +79,8 @@ pub type ControlHandler = Box<dyn Fn(ControlDatagram) + Send>;
 /// Where `wg` looks for the sockets of userspace devices.
 pub const UAPI_DIRECTORY: &str = "/var/run/wireguard";
 
-/// Commands that wait for the device loop; control datagrams beyond that are dropped.
-const COMMANDS: usize = 1024;
+/// Control datagrams that wait for the device loop; those beyond that are dropped.
+const DATAGRAMS: usize = 1024;
 
 /// Handshakes that wait for the device loop; beyond that they are dropped, and come again.
 const HANDSHAKES: usize = 256;
@@ -91,8 +91,10 @@ const BATCH: usize = 16;
 /// Bytes behind a packet in a buffer: room for padding (15), and for what sealing adds (32).
 const SPARE: usize = 64;
 
-/// The loop answers within a batch of packets; longer means that it hangs.
+/// The loop answers within a batch of packets; longer means that the machine gives it no time, or that it hangs ...
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// ... which is taken for certain after this.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// What an embedded tunnel is made of.
 pub struct UserspaceConfig {
@@ -165,10 +167,14 @@ impl Threads {
 
 /// An embedded tunnel. Dropping it closes it.
 pub struct Userspace {
-    commands: SyncSender<Command>,
+    commands: Sender<Command>,
+    /// Control datagrams among them.
+    waiting: Arc<AtomicUsize>,
     wake: UnixStream,
     thread: Option<JoinHandle<()>>,
     ended: Arc<OnceLock<String>>,
+    /// When the first of the questions was asked that have no answer yet.
+    unanswered: Option<Instant>,
     listen_port: u16,
 }
 
@@ -193,7 +199,9 @@ impl Userspace {
             Ok((wake, woken))
         };
         let (wake, woken) = pipe().map_err(failed)?;
-        let (commands, receiver) = mpsc::sync_channel(COMMANDS);
+        // Without a limit, so that no command blocks the caller: datagrams are counted, and of all else a few wait.
+        let (commands, receiver) = mpsc::channel();
+        let waiting = Arc::<AtomicUsize>::default();
         let (handshakes, to_handle) = mpsc::sync_channel(HANDSHAKES);
         let own = Own {
             addresses: config.addresses,
@@ -238,6 +246,7 @@ impl Userspace {
             wires: Arc::clone(&wires),
             uapi,
             commands: receiver,
+            waiting: Arc::clone(&waiting),
             handshakes: to_handle,
             wake: woken,
             duties,
@@ -258,7 +267,7 @@ impl Userspace {
             }
         };
         let thread = start("device", Box::new(run))?;
-        Ok(Self { commands, wake, thread: Some(thread), ended, listen_port })
+        Ok(Self { commands, waiting, wake, thread: Some(thread), ended, unanswered: None, listen_port })
     }
 
     /// The UDP port that was opened.
@@ -271,16 +280,27 @@ impl Userspace {
         let _ = (&self.wake).write(&[1]);
     }
 
-    fn ask<T>(&self, command: Command, answer: &Receiver<T>) -> Result<T, TunnelError> {
+    fn ask<T>(&mut self, command: Command, answer: &Receiver<T>) -> Result<T, TunnelError> {
+        let asked = now();
         let sent = self.commands.send(command);
         self.wake();
         let answer = sent.map_err(|_| RecvTimeoutError::Disconnected).and_then(|()| answer.recv_timeout(ANSWER_WITHIN));
-        answer.map_err(|error| match error {
-            RecvTimeoutError::Timeout => TunnelError::Ended(format!("no answer for {} s", ANSWER_WITHIN.as_secs())),
-            RecvTimeoutError::Disconnected => {
-                TunnelError::Ended(self.ended.get().cloned().unwrap_or_else(|| "it was closed".to_owned()))
+        match answer {
+            Ok(answer) => {
+                self.unanswered = None;
+                Ok(answer)
             }
-        })
+            Err(RecvTimeoutError::Timeout) => {
+                let late = now().duration_since(*self.unanswered.get_or_insert(asked));
+                if late < HANGS_AFTER {
+                    return Err(TunnelError::Late(late));
+                }
+                Err(TunnelError::Ended(format!("no answer for {} s", late.as_secs())))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(TunnelError::Ended(self.ended.get().cloned().unwrap_or_else(|| "it was closed".to_owned())))
+            }
+        }
     }
 
     fn end(&mut self) {
@@ -304,7 +324,10 @@ impl Tunnel for Userspace {
     }
 
     fn send_control(&mut self, to: SocketAddrV6, payload: &[u8]) {
-        let _ = self.commands.try_send(Command::Control(to, payload.to_vec()));
+        if self.waiting.load(Ordering::Relaxed) < DATAGRAMS {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            let _ = self.commands.send(Command::Control(to, payload.to_vec()));
+        }
         self.wake();
     }
 

@@ -97,10 +97,11 @@ pub(crate) fn busy_over(time: Duration) -> f64 {
     (busy() - before).as_secs_f64() / start.elapsed().as_secs_f64()
 }
 
-/// Time that all processors of the computer were busy so far, whoever with: programs, the kernel, interrupts.
+/// Time that all processors of the computer were busy so far, whoever with: programs, the kernel, interrupts; not what
+/// a host took from them ([`stolen`]), in which nothing was done.
 pub(crate) fn busy() -> Duration {
-    // user, nice, system, irq, softirq, steal; guests are users already.
-    spent_on(&[0, 1, 2, 5, 6, 7])
+    // user, nice, system, irq, softirq; guests are users already.
+    spent_on(&[0, 1, 2, 5, 6])
 }
 
 /// Time that all processors of a virtual machine had work so far, but were not there: its host used them otherwise.
