@@ -293,8 +293,8 @@ impl<S: System> Loop<S> {
 
     fn apply_tunnel(&mut self, desired: DesiredTunnel) {
         match self.node.tunnel.set(&desired) {
-            Ok(()) => self.tunnel_works("tunnel"),
-            Err(error) => self.tunnel_trouble("tunnel", error),
+            Ok(()) => self.tunnel_works(),
+            Err(error) => self.tunnel_trouble(error),
         }
         let known = |key: WgPublicKey| self.desired_tunnel.peers.iter().any(|peer| peer.public_key == key);
         if desired.peers.iter().any(|peer| !known(peer.public_key)) {
@@ -305,12 +305,12 @@ impl<S: System> Loop<S> {
         self.desired_tunnel = desired;
     }
 
-    fn tunnel_works(&mut self, code: &'static str) {
-        self.health.over(code);
+    fn tunnel_works(&mut self) {
+        self.health.over("tunnel");
         self.health.over("tunnel-late");
     }
 
-    fn tunnel_trouble(&mut self, code: &'static str, error: TunnelError) {
+    fn tunnel_trouble(&mut self, error: TunnelError) {
         let text = error.to_string();
         match error {
             TunnelError::Ended(_) => self.end(Err(DaemonError(text))),
@@ -322,7 +322,7 @@ impl<S: System> Loop<S> {
                     "see what keeps this machine's processors busy",
                 );
             }
-            _ => self.health.trouble(Severity::Error, code, text, "see the daemon's log"),
+            _ => self.health.trouble(Severity::Error, "tunnel", text, "see the daemon's log"),
         }
     }
 
@@ -349,10 +349,10 @@ impl<S: System> Loop<S> {
             Ok(report) => report,
             Err(error) => {
                 self.next_look = now + REPORT;
-                return self.tunnel_trouble("tunnel-report", error);
+                return self.tunnel_trouble(error);
             }
         };
-        self.tunnel_works("tunnel-report");
+        self.tunnel_works();
         let waits = now < self.quick_until && !all_have_shaken_hands(&self.desired_tunnel, &report);
         let due = now.since(self.reported) >= REPORT;
         if due || is_news(&self.report, &report) {

@@ -22,23 +22,33 @@ pub(super) const LINGER: Duration = Duration::from_secs(20);
 pub struct Lingering {
     tunnel: Box<dyn Tunnel>,
     prefixes: Prefixes,
+    /// Whether the tunnel could not take up what it was told last: each report tries that again.
+    behind: bool,
 }
 
 impl Lingering {
     /// Around a tunnel in which nothing was set yet.
     pub fn new(tunnel: Box<dyn Tunnel>) -> Self {
-        Self { tunnel, prefixes: Prefixes::default() }
+        Self { tunnel, prefixes: Prefixes::default(), behind: false }
+    }
+
+    fn tell(&mut self, desired: &DesiredTunnel) -> Result<(), TunnelError> {
+        self.behind = true;
+        self.tunnel.set(desired)?;
+        self.behind = false;
+        Ok(())
     }
 }
 
 impl Tunnel for Lingering {
     fn set(&mut self, desired: &DesiredTunnel) -> Result<(), TunnelError> {
-        self.tunnel.set(&self.prefixes.want(desired, Times::now().steady))
+        let all = self.prefixes.want(desired, Times::now().steady);
+        self.tell(&all)
     }
 
     fn report(&mut self) -> Result<TunnelReport, TunnelError> {
-        if let Some(desired) = self.prefixes.expire(Times::now().steady) {
-            self.tunnel.set(&desired)?;
+        if self.prefixes.expire(Times::now().steady) || self.behind {
+            self.tell(&self.prefixes.all())?;
         }
         self.tunnel.report()
     }
@@ -83,13 +93,14 @@ impl Prefixes {
         self.all()
     }
 
-    /// What the tunnel shall have from now on, when some prefix has lingered long enough.
-    fn expire(&mut self, now: Duration) -> Option<DesiredTunnel> {
+    /// Whether some prefix has lingered long enough, so that the tunnel shall have something else from now on.
+    fn expire(&mut self, now: Duration) -> bool {
         let before = self.lingering.len();
         self.lingering.retain(|_, (_, until)| *until > now);
-        (self.lingering.len() < before).then(|| self.all())
+        self.lingering.len() < before
     }
 
+    /// What the tunnel shall have.
     fn all(&self) -> DesiredTunnel {
         let mut all = self.wanted.clone();
         for (prefix, (key, _)) in &self.lingering {
@@ -132,9 +143,9 @@ mod tests {
         let lost = desired(&[(1, &[1]), (2, &[2])]);
         assert_eq!(prefixes.want(&lost, second(2)), whole);
         assert_eq!(prefixes.want(&lost, second(12)), whole, "wanting the same again prolongs nothing");
-        assert_eq!(prefixes.expire(second(21)), None);
-        assert_eq!(prefixes.expire(second(22)), Some(lost.clone()));
-        assert_eq!(prefixes.expire(second(23)), None, "that was told");
+        assert!(!prefixes.expire(second(21)));
+        assert!(prefixes.expire(second(22)) && prefixes.all() == lost);
+        assert!(!prefixes.expire(second(23)), "that was told");
         assert_eq!(prefixes.want(&lost, second(24)), lost);
     }
 
@@ -158,6 +169,19 @@ mod tests {
         assert_eq!(prefixes.want(&gone, second(3)), gone);
         let new = desired(&[(1, &[]), (2, &[2])]);
         assert_eq!(prefixes.want(&new, second(4)), new, "and comes back without them");
+    }
+
+    #[test]
+    fn what_the_tunnel_could_not_take_up_is_told_again() {
+        let watched = FakeTunnel::default();
+        let mut tunnel = Lingering::new(Box::new(watched.clone()));
+        watched.set_late(true);
+        let wanted = desired(&[(1, &[1, 3])]);
+        assert!(tunnel.set(&wanted).is_err() && tunnel.report().is_err());
+        watched.set_late(false);
+        tunnel.report().expect("it works");
+        tunnel.report().expect("it works");
+        assert_eq!(watched.record().desired, [wanted.clone(), wanted.clone(), wanted]);
     }
 
     #[test]

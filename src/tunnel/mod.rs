@@ -19,7 +19,8 @@ use crate::mesh::io::{DesiredTunnel, TunnelReport};
 
 /// A WireGuard device.
 pub trait Tunnel: Send {
-    /// Makes the device look like `desired`. Idempotent; on an error what could be applied is applied.
+    /// Makes the device look like `desired`. Idempotent; on an error what could be applied is applied ([`lingering`] tells it
+    /// again).
     fn set(&mut self, desired: &DesiredTunnel) -> Result<(), TunnelError>;
 
     /// Counters, endpoints and handshakes of every peer, foreign ones too.

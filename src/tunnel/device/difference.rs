@@ -26,15 +26,18 @@ const SESSION: Duration = Duration::from_secs(180);
 pub(super) struct Wishes {
     /// The link addresses: a peer with one of them was made by the mesh, if need be in a former run.
     links: Ipv6Net,
-    pub(super) desired: DesiredTunnel,
+    /// The peers that shall be, their keys, and who shall have which prefix.
+    peers: Vec<DesiredPeer>,
+    keys: BTreeSet<WgPublicKey>,
+    owners: BTreeMap<IpNet, WgPublicKey>,
     /// Whether what a former run left was looked at.
     looked: bool,
     /// What a former run put somewhere and the mesh wants nowhere yet; and until when it stays, in steady time.
     lingering: BTreeMap<IpNet, (WgPublicKey, Duration)>,
     /// Peers that were set up in this run.
     known: BTreeMap<WgPublicKey, Known>,
-    /// Where the mesh put prefixes: others at the same peers are a person's.
-    placed: BTreeMap<IpNet, WgPublicKey>,
+    /// Where the mesh had put prefixes that it wants nowhere now: others at the same peers are a person's.
+    former: BTreeMap<IpNet, WgPublicKey>,
     /// Prefixes of foreign peers that the mesh uses now, and whom they go back to.
     lent: BTreeMap<IpNet, WgPublicKey>,
 }
@@ -52,13 +55,24 @@ impl Wishes {
     pub(super) fn new(links: Ipv6Net) -> Self {
         Self {
             links,
-            desired: DesiredTunnel::default(),
+            peers: Vec::new(),
+            keys: BTreeSet::new(),
+            owners: BTreeMap::new(),
             looked: false,
             lingering: BTreeMap::new(),
             known: BTreeMap::new(),
-            placed: BTreeMap::new(),
+            former: BTreeMap::new(),
             lent: BTreeMap::new(),
         }
+    }
+
+    /// Takes what the mesh wants from now on of a device with this key.
+    pub(super) fn want(&mut self, desired: &DesiredTunnel, own: Option<WgPublicKey>) {
+        self.peers = desired.peers.iter().filter(|peer| Some(peer.public_key) != own).cloned().collect();
+        self.keys = self.peers.iter().map(|peer| peer.public_key).collect();
+        let prefixes =
+            self.peers.iter().flat_map(|peer| peer.allowed.iter().map(|prefix| (prefix.trunc(), peer.public_key)));
+        self.former.extend(std::mem::replace(&mut self.owners, prefixes.collect()));
     }
 
     /// The changes that make `state` what is wanted, in the order in which they must happen. `parking` is the key of a peer
@@ -66,35 +80,29 @@ impl Wishes {
     pub(super) fn changes(&mut self, state: &DeviceState, parking: WgPublicKey, times: Times) -> Vec<PeerChange> {
         if !std::mem::replace(&mut self.looked, true) {
             let left = state.peers.iter().filter(|(_, peer)| peer.has_link_in(&self.links));
-            self.placed = left.flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key))).collect();
+            self.former = left.flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key))).collect();
             let until = times.steady + LINGER;
-            self.lingering = self.placed.iter().map(|(prefix, key)| (*prefix, (*key, until))).collect();
+            self.lingering = self.former.iter().map(|(prefix, key)| (*prefix, (*key, until))).collect();
         }
-        let desired = std::mem::take(&mut self.desired);
-        let wanted: Vec<&DesiredPeer> =
-            desired.peers.iter().filter(|peer| Some(peer.public_key) != state.public_key).collect();
-        let owners: BTreeMap<IpNet, WgPublicKey> = wanted
-            .iter()
-            .flat_map(|peer| peer.allowed.iter().map(|prefix| (prefix.trunc(), peer.public_key)))
-            .collect();
-        let keys: BTreeSet<WgPublicKey> = wanted.iter().map(|peer| peer.public_key).collect();
-
+        let Self { keys, owners, former, lingering, known, .. } = self;
+        former.retain(|prefix, _| !owners.contains_key(prefix));
         // A peer that is not wanted (yet) and was not set up in this run is of a former one.
-        let may_stay = |key: &WgPublicKey| keys.contains(key) || !self.known.contains_key(key);
-        self.lingering
-            .retain(|prefix, (key, until)| *until > times.steady && !owners.contains_key(prefix) && may_stay(key));
+        let may_stay = |key: &WgPublicKey| keys.contains(key) || !known.contains_key(key);
+        lingering.retain(|prefix, (key, until)| *until > times.steady && !owners.contains_key(prefix) && may_stay(key));
 
-        let foreign = state.peers.iter().filter(|(key, peer)| !keys.contains(key) && !self.is_ours(key, peer));
+        let foreign = state.peers.iter().filter(|(key, peer)| !self.keys.contains(key) && !self.is_ours(key, peer));
         let borrowed: Vec<(IpNet, WgPublicKey)> = foreign
             .flat_map(|(key, peer)| peer.allowed.iter().map(|prefix| (*prefix, *key)))
-            .filter(|(prefix, _)| owners.contains_key(prefix))
+            .filter(|(prefix, _)| self.owners.contains_key(prefix))
             .collect();
         self.lent.extend(borrowed);
         let mut changes = Vec::new();
-        for peer in &wanted {
+        let peers = std::mem::take(&mut self.peers);
+        for peer in &peers {
             self.set_up(peer, state, times.wall, &mut changes);
         }
-        let (returned, parked, removed) = self.leftovers(state, &keys, &owners);
+        self.peers = peers;
+        let (returned, parked, removed) = self.leftovers(state);
         changes.extend(returned.into_iter().map(|(key, allowed)| PeerChange { allowed, ..PeerChange::update(key) }));
         if !parked.is_empty() {
             changes.push(PeerChange { allowed: parked, ..PeerChange::new(parking, Action::Add) });
@@ -102,14 +110,12 @@ impl Wishes {
         }
         changes.extend(removed.into_iter().map(|key| PeerChange::new(key, Action::Remove)));
 
-        self.known.retain(|key, _| keys.contains(key));
-        self.lent.retain(|prefix, _| owners.contains_key(prefix));
+        self.known.retain(|key, _| self.keys.contains(key));
+        self.lent.retain(|prefix, _| self.owners.contains_key(prefix));
         let lingering = self.lingering.iter().map(|(prefix, (key, _))| (*prefix, *key));
         let stands =
             |key: &WgPublicKey, prefix: &IpNet| state.peers.get(key).is_some_and(|peer| peer.allowed.contains(prefix));
-        self.placed = lingering.filter(|(prefix, key)| stands(key, prefix)).collect();
-        self.placed.extend(owners);
-        self.desired = desired;
+        self.former = lingering.filter(|(prefix, key)| stands(key, prefix)).collect();
         changes
     }
 
@@ -132,7 +138,7 @@ impl Wishes {
         changes: &mut Vec<PeerChange>,
     ) {
         let key = wanted.public_key;
-        let allowed: BTreeSet<IpNet> = wanted.allowed.iter().map(IpNet::trunc).collect();
+        let allowed = wanted.allowed.iter().map(IpNet::trunc);
         let keepalive = wanted.keepalive.unwrap_or(0);
         let hint = wanted.endpoint;
         let before = self.known.get(&key).copied();
@@ -148,7 +154,7 @@ impl Wishes {
             changes.push(PeerChange {
                 endpoint: hint.map(|hint| hint.address).filter(|_| is_new || now.endpoint.is_none()).or(now.endpoint),
                 keepalive: Some(keepalive),
-                allowed: allowed.into_iter().collect(),
+                allowed: allowed.collect(),
                 ..PeerChange::new(key, Action::Add)
             });
             return;
@@ -160,7 +166,7 @@ impl Wishes {
                 endpoint: present.endpoint.or_else(|| hint.map(|hint| hint.address)),
                 keepalive: Some(keepalive),
                 preshared: present.preshared.clone(),
-                allowed: allowed.union(&self.by_a_person(&key, present)).copied().collect(),
+                allowed: allowed.chain(self.by_a_person(&key, present)).collect(),
                 ..PeerChange::new(key, Action::Add)
             });
             return;
@@ -170,7 +176,7 @@ impl Wishes {
         let change = PeerChange {
             endpoint,
             keepalive: (present.keepalive != keepalive).then_some(keepalive),
-            allowed: allowed.difference(&present.allowed).copied().collect(),
+            allowed: allowed.filter(|prefix| !present.allowed.contains(prefix)).collect(),
             ..PeerChange::update(key)
         };
         if change.does_something() {
@@ -179,32 +185,29 @@ impl Wishes {
     }
 
     /// Prefixes at one of our peers that a person put there.
-    fn by_a_person(&self, key: &WgPublicKey, peer: &PeerState) -> BTreeSet<IpNet> {
-        peer.allowed.iter().filter(|prefix| self.placed.get(prefix) != Some(key)).copied().collect()
+    fn by_a_person<'a>(&self, key: &WgPublicKey, peer: &'a PeerState) -> impl Iterator<Item = IpNet> + use<'a, '_> {
+        let (key, Self { owners, former, .. }) = (*key, self);
+        let by_mesh = move |prefix: &IpNet| owners.contains_key(prefix) || former.get(prefix) == Some(&key);
+        peer.allowed.iter().copied().filter(move |prefix| !by_mesh(prefix))
     }
 
     /// What nobody wants where it is: prefixes that go back to foreign peers, prefixes for the parking peer, and peers.
-    fn leftovers(
-        &self,
-        state: &DeviceState,
-        keys: &BTreeSet<WgPublicKey>,
-        owners: &BTreeMap<IpNet, WgPublicKey>,
-    ) -> (BTreeMap<WgPublicKey, Vec<IpNet>>, Vec<IpNet>, Vec<WgPublicKey>) {
+    fn leftovers(&self, state: &DeviceState) -> (BTreeMap<WgPublicKey, Vec<IpNet>>, Vec<IpNet>, Vec<WgPublicKey>) {
         let mut returned: BTreeMap<WgPublicKey, Vec<IpNet>> = BTreeMap::new();
         let (mut parked, mut removed) = (Vec::new(), Vec::new());
         for (key, peer) in state.peers.iter().filter(|(key, peer)| self.is_ours(key, peer)) {
-            let stays = keys.contains(key);
+            let stays = self.keys.contains(key);
             if !stays {
                 if self.lingering.values().any(|(at, _)| at == key) {
                     continue;
                 }
                 removed.push(*key);
             }
-            for prefix in peer.allowed.iter().filter(|prefix| !owners.contains_key(prefix)) {
+            for prefix in peer.allowed.iter().filter(|prefix| !self.owners.contains_key(prefix)) {
                 let lender = self.lent.get(prefix).filter(|lender| state.peers.contains_key(lender));
                 match lender {
                     Some(lender) => returned.entry(*lender).or_default().push(*prefix),
-                    None if stays && self.placed.get(prefix) == Some(key) && !self.lingering.contains_key(prefix) => {
+                    None if stays && self.former.get(prefix) == Some(key) && !self.lingering.contains_key(prefix) => {
                         parked.push(*prefix);
                     }
                     None => {}

@@ -264,7 +264,7 @@ impl<D: Device> Driven<D> {
 impl<D: Device> Tunnel for Driven<D> {
     fn set(&mut self, desired: &DesiredTunnel) -> Result<(), TunnelError> {
         let state = self.read()?;
-        self.wishes.desired = desired.clone();
+        self.wishes.want(desired, Some(self.own_public));
         if self.settle(&state)? == 0 {
             return Ok(());
         }

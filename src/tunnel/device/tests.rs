@@ -86,7 +86,7 @@ fn apply(state: &mut DeviceState, changes: &[PeerChange]) -> BTreeSet<WgPublicKe
 
 /// Sets what is wanted, and waits until nothing of a former run lingers. Gives back the peers that lost their state.
 fn set(wishes: &mut Wishes, state: &mut DeviceState, wanted: DesiredTunnel) -> BTreeSet<WgPublicKey> {
-    wishes.desired = wanted;
+    wishes.want(&wanted, None);
     let mut removed = BTreeSet::new();
     for time in [LATER, OVER] {
         let changes = wishes.changes(state, PARKING, time);
@@ -107,7 +107,7 @@ fn peers_come_with_their_prefixes_and_go_and_what_did_not_change_is_not_mentione
     assert_eq!(allowed(&state, 1), [overlay(1), overlay(3), link(1)]);
     assert_eq!((state.peers[&key(1)].keepalive, state.peers.len()), (25, 2));
 
-    wishes.desired = desired(&[(1, &[1]), (2, &[2, 3])]);
+    wishes.want(&desired(&[(1, &[1]), (2, &[2, 3])]), None);
     let changes = wishes.changes(&state, PARKING, LATER);
     assert_eq!(changes, [PeerChange { allowed: vec![overlay(3)], ..PeerChange::update(key(2)) }]);
     assert!(apply(&mut state, &changes).is_empty());
@@ -203,7 +203,7 @@ fn a_restart_takes_over_its_peers_and_removes_those_that_are_gone() {
     // Nothing is taken away while the links come up.
     let (mut next, left) = (Wishes::new(links()), state.clone());
     for (second, wanted) in [(0, desired(&[])), (1, desired(&[(1, &[])])), (2, desired(&[(1, &[1])]))] {
-        next.desired = wanted;
+        next.want(&wanted, None);
         let changes = next.changes(&state, PARKING, Times { steady: Duration::from_secs(second), ..LATER });
         assert!(apply(&mut state, &changes).is_empty());
         let prefixes = |state: &DeviceState| [1, 2, 9].map(|peer| allowed(state, peer));

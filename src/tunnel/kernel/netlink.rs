@@ -4,6 +4,7 @@ use std::io;
 
 use netlink_packet_core::{NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable};
 use netlink_sys::{Socket, SocketAddr};
+use nix::libc;
 use zeroize::Zeroizing;
 
 /// The kernel's data changed during a dump (`NLM_F_DUMP_INTR` of linux/netlink.h).
@@ -12,10 +13,14 @@ const INTERRUPTED: u16 = 0x10;
 /// Length of a message's header in bytes; messages begin at multiples of 4.
 const HEADER: usize = 16;
 
+/// Room for one datagram of an answer. The kernel fills up to 32 KiB of it in a dump, and little where there is little room.
+const ROOM: usize = 64 << 10;
+
 /// One socket of one netlink protocol.
 pub(super) struct Netlink {
     socket: Socket,
     sequence: u32,
+    answer: Zeroizing<Vec<u8>>,
 }
 
 impl Netlink {
@@ -25,7 +30,7 @@ impl Netlink {
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self { socket, sequence: 0, answer: Zeroizing::new(Vec::with_capacity(ROOM)) })
     }
 
     /// Sends a request and takes each message of the answer.
@@ -48,8 +53,13 @@ impl Netlink {
         self.socket.send(&bytes, 0)?;
         let mut interrupted = false;
         loop {
-            let bytes = Zeroizing::new(self.socket.recv_from_full()?.0);
-            let mut rest = &bytes[..];
+            self.answer.clear();
+            // Without the flag it would not say how much did not fit.
+            let length = self.socket.recv(&mut *self.answer, libc::MSG_TRUNC)?;
+            if length > self.answer.len() {
+                return Err(io::Error::other("the kernel's answer is too long"));
+            }
+            let mut rest = &self.answer[..];
             while rest.len() >= HEADER {
                 let part = NetlinkMessage::<I>::deserialize(rest).map_err(io::Error::other)?;
                 let length = (part.header.length as usize).next_multiple_of(4).max(HEADER);
