@@ -57,7 +57,7 @@ fn peers(first: usize, given: usize) -> DesiredTunnel {
     let mut peers: Vec<DesiredPeer> = (first..first + PEERS)
         .map(|number| {
             let mut bytes = [0x40; 32];
-            bytes[..8].copy_from_slice(&(number as u64 * 0x9e37_79b9_7f4a_7c15).to_le_bytes());
+            bytes[..8].copy_from_slice(&(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
             let link = NodeId(bytes).link_address(&network());
             let addresses = (0..ADDRESSES).map(|index| {
                 let moves = given > 0 && index == given;
