@@ -163,7 +163,7 @@ fn prefix_of(allowed: &WireguardAllowedIp) -> Option<IpNet> {
 }
 
 /// A message of generic netlink without netlink's header, written attribute by attribute: the crate's own encoder works
-/// the lengths out anew at each of five levels.
+/// the lengths out anew at each of five levels, which takes most of the time of a large change.
 struct Written(Zeroizing<Vec<u8>>);
 
 /// Marks an attribute that holds others (`NLA_F_NESTED` of linux/netlink.h).
