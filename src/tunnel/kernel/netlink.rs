@@ -2,10 +2,7 @@
 
 use std::io;
 
-use netlink_packet_core::{
-    Emitable as _, NLM_F_ACK, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
-};
+use netlink_packet_core::{NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable};
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 use zeroize::Zeroizing;
@@ -41,7 +38,7 @@ impl Netlink {
     /// # Errors
     /// What the kernel says; `Interrupted` for a dump to be read again. Nothing of the request or the answer, which may
     /// hold keys, is in the error.
-    pub(super) fn ask<I>(&mut self, request: I, flags: u16, take: impl FnMut(I)) -> io::Result<()>
+    pub(super) fn ask<I>(&mut self, request: I, flags: u16, mut take: impl FnMut(I)) -> io::Result<()>
     where
         I: NetlinkSerializable + NetlinkDeserializable + std::fmt::Debug,
         NetlinkPayload<I>: From<I>,
@@ -54,34 +51,6 @@ impl Netlink {
         let mut bytes = Zeroizing::new(vec![0; message.buffer_len()]);
         message.serialize(&mut bytes);
         self.socket.send(&bytes, 0)?;
-        self.answers(take)
-    }
-
-    /// Sends a request that is written already, but for its header, and waits until the kernel has carried it out.
-    ///
-    /// # Errors
-    /// As [`Self::ask`].
-    pub(super) fn tell<I>(&mut self, kind: u16, request: &[u8]) -> io::Result<()>
-    where
-        I: NetlinkDeserializable + std::fmt::Debug,
-    {
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut header = NetlinkHeader::default();
-        let length = HEADER + request.len();
-        header.length = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
-        (header.message_type, header.flags, header.sequence_number) = (kind, NLM_F_REQUEST | NLM_F_ACK, self.sequence);
-        let mut bytes = Zeroizing::new(vec![0; length]);
-        header.emit(&mut bytes[..HEADER]);
-        bytes[HEADER..].copy_from_slice(request);
-        self.socket.send(&bytes, 0)?;
-        self.answers::<I>(drop)
-    }
-
-    /// Takes each message of the answer to the last request.
-    fn answers<I>(&mut self, mut take: impl FnMut(I)) -> io::Result<()>
-    where
-        I: NetlinkDeserializable + std::fmt::Debug,
-    {
         let mut interrupted = false;
         loop {
             self.answer.clear();

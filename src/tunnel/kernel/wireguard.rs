@@ -6,13 +6,13 @@ use std::io;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use netlink_packet_core::{Emitable as _, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Nla};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_packet_generic::GenlMessage;
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
-use netlink_packet_generic::{GenlHeader, GenlMessage};
 use netlink_packet_wireguard::{
     WireguardAddressFamily, WireguardAllowedIp, WireguardAllowedIpAttr, WireguardAttribute, WireguardCmd,
-    WireguardMessage, WireguardPeerAttribute, WireguardPeerFlags,
+    WireguardMessage, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags,
 };
 use netlink_sys::protocols::NETLINK_GENERIC;
 use nix::libc;
@@ -99,8 +99,8 @@ impl Device for KernelDevice {
     }
 
     fn change(&mut self, changes: &[PeerChange]) -> io::Result<()> {
-        for message in messages(&self.interface, changes) {
-            self.netlink.tell::<GenlMessage<WireguardMessage>>(self.family, &message.0).map_err(gone)?;
+        for peers in messages(changes) {
+            self.tell(vec![WireguardAttribute::Peers(peers)])?;
         }
         Ok(())
     }
@@ -162,115 +162,76 @@ fn prefix_of(allowed: &WireguardAllowedIp) -> Option<IpNet> {
     IpNet::new(address?, length?).ok()
 }
 
-/// A message of generic netlink without netlink's header, written attribute by attribute: the crate's own encoder works
-/// the lengths out anew at each of five levels, which takes most of the time of a large change.
-struct Written(Zeroizing<Vec<u8>>);
-
-/// Marks an attribute that holds others (`NLA_F_NESTED` of linux/netlink.h).
-const NESTED: u16 = 1 << 15;
-
-impl Written {
-    /// One that sets `interface`.
-    fn new(interface: &str) -> Self {
-        // The longest that `messages` makes, so that no keys are left behind by growing.
-        let mut this = Self(Zeroizing::new(Vec::with_capacity(2 * MESSAGE)));
-        let mut header = [0; 4];
-        GenlHeader { cmd: WireguardCmd::SetDevice.into(), version: 1 }.emit(&mut header);
-        this.0.extend(header);
-        this.put(&WireguardAttribute::IfName(interface.to_owned()));
-        this
-    }
-
-    fn put(&mut self, attribute: &impl Nla) {
-        let at = self.0.len();
-        self.0.resize(at + attribute.buffer_len(), 0);
-        attribute.emit(&mut self.0[at..]);
-    }
-
-    fn nest(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
-        let at = self.0.len();
-        self.0.extend([[0; 2], (kind | NESTED).to_ne_bytes()].as_flattened());
-        inside(self);
-        let length = u16::try_from(self.0.len() - at).expect("messages are split before they are so long");
-        self.0[at..at + 2].copy_from_slice(&length.to_ne_bytes());
-    }
-
-    fn put_prefixes(&mut self, prefixes: &[IpNet]) {
-        if prefixes.is_empty() {
-            return;
-        }
-        self.nest(WireguardPeerAttribute::AllowedIps(Vec::new()).kind(), |this| {
-            for prefix in prefixes {
-                let family = match prefix {
-                    IpNet::V4(_) => WireguardAddressFamily::Ipv4,
-                    IpNet::V6(_) => WireguardAddressFamily::Ipv6,
-                };
-                this.nest(0, |this| {
-                    this.put(&WireguardAllowedIpAttr::Family(family));
-                    this.put(&WireguardAllowedIpAttr::IpAddr(prefix.addr()));
-                    this.put(&WireguardAllowedIpAttr::Cidr(prefix.prefix_len()));
-                });
-            }
-        });
-    }
-
-    /// One peer with some of its prefixes, the `first` of them or further ones.
-    fn put_peer(&mut self, change: &PeerChange, prefixes: &[IpNet], first: bool) {
-        let flags = match change.action {
-            Action::Add if first => None,
-            Action::Add | Action::Update => Some(WireguardPeerFlags::UpdateOnly),
-            Action::Remove => Some(WireguardPeerFlags::RemoveMe),
-        };
-        self.nest(0, |this| {
-            this.put(&WireguardPeerAttribute::PublicKey(change.key.0));
-            flags.into_iter().for_each(|flags| this.put(&WireguardPeerAttribute::Flags(flags)));
-            if first {
-                let preshared = change.preshared.as_ref().map(|key| WireguardPeerAttribute::PresharedKey(*key.0));
-                let endpoint = change.endpoint.map(WireguardPeerAttribute::Endpoint);
-                let keepalive = change.keepalive.map(WireguardPeerAttribute::PersistentKeepalive);
-                [preshared, endpoint, keepalive].into_iter().flatten().for_each(|attribute| this.put(&attribute));
-            }
-            this.put_prefixes(prefixes);
-        });
-    }
-}
-
 /// Puts the changes into messages that fit, in order.
-fn messages(interface: &str, changes: &[PeerChange]) -> Vec<Written> {
-    let mut parts: Vec<Vec<(&PeerChange, &[IpNet], bool)>> = Vec::new();
+fn messages(changes: &[PeerChange]) -> Vec<Vec<WireguardPeer>> {
+    let mut messages: Vec<Vec<WireguardPeer>> = Vec::new();
     let mut room = 0;
     for change in changes {
         let mut first = true;
         let mut rest = &change.allowed[..];
         loop {
             if room < PEER + PREFIX {
-                parts.push(Vec::new());
+                messages.push(Vec::new());
                 room = MESSAGE;
             }
             let (now, later) = rest.split_at(rest.len().min((room - PEER) / PREFIX));
             room -= PEER + now.len() * PREFIX;
-            parts.last_mut().expect("one was just made").push((change, now, first));
+            let peer = if first { peer_of(change, now) } else { continued(change, now) };
+            messages.last_mut().expect("one was just made").push(peer);
             (first, rest) = (false, later);
             if rest.is_empty() {
                 break;
             }
         }
     }
-    let written = |peers: Vec<(&PeerChange, &[IpNet], bool)>| {
-        let mut message = Written::new(interface);
-        message.nest(WireguardAttribute::Peers(Vec::new()).kind(), |message| {
-            peers.into_iter().for_each(|(change, prefixes, first)| message.put_peer(change, prefixes, first));
-        });
-        message
+    messages
+}
+
+fn peer_of(change: &PeerChange, allowed: &[IpNet]) -> WireguardPeer {
+    let flags = match change.action {
+        Action::Add => None,
+        Action::Update => Some(WireguardPeerFlags::UpdateOnly),
+        Action::Remove => Some(WireguardPeerFlags::RemoveMe),
     };
-    parts.into_iter().map(written).collect()
+    let mut peer = vec![WireguardPeerAttribute::PublicKey(change.key.0)];
+    peer.extend(flags.map(WireguardPeerAttribute::Flags));
+    peer.extend(change.preshared.as_ref().map(|key| WireguardPeerAttribute::PresharedKey(*key.0)));
+    peer.extend(change.endpoint.map(WireguardPeerAttribute::Endpoint));
+    peer.extend(change.keepalive.map(WireguardPeerAttribute::PersistentKeepalive));
+    peer.extend(prefixes(allowed));
+    WireguardPeer(peer)
+}
+
+/// The rest of a peer whose prefixes did not fit into one message.
+fn continued(change: &PeerChange, allowed: &[IpNet]) -> WireguardPeer {
+    let mut peer = vec![
+        WireguardPeerAttribute::PublicKey(change.key.0),
+        WireguardPeerAttribute::Flags(WireguardPeerFlags::UpdateOnly),
+    ];
+    peer.extend(prefixes(allowed));
+    WireguardPeer(peer)
+}
+
+fn prefixes(allowed: &[IpNet]) -> Option<WireguardPeerAttribute> {
+    let family = |prefix: &IpNet| match prefix {
+        IpNet::V4(_) => WireguardAddressFamily::Ipv4,
+        IpNet::V6(_) => WireguardAddressFamily::Ipv6,
+    };
+    let one = |prefix: &IpNet| {
+        WireguardAllowedIp(vec![
+            WireguardAllowedIpAttr::Family(family(prefix)),
+            WireguardAllowedIpAttr::IpAddr(prefix.addr()),
+            WireguardAllowedIpAttr::Cidr(prefix.prefix_len()),
+        ])
+    };
+    (!allowed.is_empty()).then(|| WireguardPeerAttribute::AllowedIps(allowed.iter().map(one).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use netlink_packet_core::{NetlinkDeserializable as _, NetlinkHeader};
+    use netlink_packet_core::NetlinkMessage;
 
     use super::*;
 
@@ -288,13 +249,13 @@ mod tests {
     /// What a device has after these changes, if it keeps to what the messages say.
     fn carried_out(changes: &[PeerChange]) -> DeviceState {
         let mut state = DeviceState::default();
-        for message in messages("wg0", changes) {
-            assert!(message.0.len() < 2 * MESSAGE, "{} bytes", message.0.len());
-            let message = GenlMessage::<WireguardMessage>::deserialize(&NetlinkHeader::default(), &message.0);
-            let message = message.expect("as the crate writes it, it reads it");
-            assert_eq!(message.payload.cmd, WireguardCmd::SetDevice);
-            assert!(message.payload.attributes.contains(&WireguardAttribute::IfName("wg0".to_owned())));
-            take(message.payload.attributes, &mut state);
+        for peers in messages(changes) {
+            let message =
+                WireguardMessage { cmd: WireguardCmd::SetDevice, attributes: vec![WireguardAttribute::Peers(peers)] };
+            let message = NetlinkMessage::from(GenlMessage::from_payload(message.clone()));
+            assert!(message.buffer_len() < 2 * MESSAGE, "{} bytes", message.buffer_len());
+            let netlink_packet_core::NetlinkPayload::InnerMessage(inner) = message.payload else { unreachable!() };
+            take(inner.payload.attributes, &mut state);
         }
         state
     }
