@@ -12,7 +12,7 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use netns_tests::topology::{machine_of_row, network_of_row};
+use netns_tests::topology::{Row, machine_of_row, network_of_row, row};
 use netns_tests::{Device, Lab, Load, Machine, Node, Segment, device, until};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -120,16 +120,19 @@ fn gotatun_exchanges_traffic_with_the_embedded_tunnel() {
     traffic_passes(gotatun);
 }
 
+/// Two nodes that reach each other.
+fn alice_and_bob(lab: &Lab) -> Row {
+    let row = row(lab, lab.bridge("lan"), 2, &network_of_row(1));
+    lab.start_all(&row.nodes);
+    lab.all_pairs_pass(&row.nodes, SOON);
+    row
+}
+
 #[test]
 fn wg_show_tells_the_peers() {
     let lab = Lab::new("wg show", Load::Light);
-    let segment = lab.bridge("lan");
-    let network = network_of_row(1);
-    let nodes = [(1, "alice"), (2, "bob")]
-        .map(|(n, name)| lab.node(&machine_of_row(&lab, &segment, n), &network, name, &[&format!("10.1.1.{n}")]));
-    lab.start_all(&nodes);
-    lab.all_pairs_pass(&nodes, SOON);
-    let [alice, bob] = &nodes;
+    let Row { nodes, segment: _segment } = alice_and_bob(&lab);
+    let [alice, bob] = &nodes[..] else { unreachable!("two nodes") };
     let (alice_key, bob_key) =
         (alice.status().expect("runs").node.public_key, bob.status().expect("runs").node.public_key);
     let machine = bob.machine();
@@ -158,13 +161,8 @@ fn wg_show_tells_the_peers() {
 #[test]
 fn a_peer_added_by_wg_set_is_kept_shown_and_removable() {
     let lab = Lab::new("wg set", Load::Light);
-    let segment = lab.bridge("lan");
-    let network = network_of_row(1);
-    let nodes = [(1, "alice"), (2, "bob")]
-        .map(|(n, name)| lab.node(&machine_of_row(&lab, &segment, n), &network, name, &[&format!("10.1.1.{n}")]));
-    lab.start_all(&nodes);
-    lab.all_pairs_pass(&nodes, SOON);
-    let [alice, bob] = &nodes;
+    let Row { nodes, segment: _segment } = alice_and_bob(&lab);
+    let [alice, bob] = &nodes[..] else { unreachable!("two nodes") };
     let key = wg(alice.machine(), &["genkey"]);
     alice.machine().write("/run/key", &key);
     let key = alice.machine().command("sh", &["-c", "wg pubkey < /run/key"]).trim().to_owned();
@@ -203,12 +201,7 @@ fn a_peer_added_by_wg_set_is_kept_shown_and_removable() {
 #[test]
 fn what_wg_syncconf_takes_away_comes_back() {
     let lab = Lab::new("wg syncconf", Load::Light);
-    let segment = lab.bridge("lan");
-    let network = network_of_row(1);
-    let nodes = [(1, "alice"), (2, "bob")]
-        .map(|(n, name)| lab.node(&machine_of_row(&lab, &segment, n), &network, name, &[&format!("10.1.1.{n}")]));
-    lab.start_all(&nodes);
-    lab.all_pairs_pass(&nodes, SOON);
+    let Row { nodes, segment: _segment } = alice_and_bob(&lab);
     let bob = nodes[1].machine();
     let of_mesh = || ["public-key", "listen-port", "peers"].map(|what| wg(bob, &["show", "wg0", what]));
     let before = of_mesh();
