@@ -2,8 +2,9 @@
 //!
 //! `netns-tests/kernel-vm target/release/reconcile [ROUNDS]`, built by `cargo build --release -p netns-tests --bin reconcile`.
 //!
-//! Both take turns with interfaces of their own, which must hold the same in the end. `wg` is a process for each change;
-//! what its start costs is shown as the time of `wg show` on an empty interface. Needs root, `ip` and `wg`.
+//! Both take turns with interfaces of their own, which are up, have a key, and must hold the same in the end: without a
+//! key the kernel has nothing to work out for a new peer. `wg` is a process for each change; what its start costs is shown
+//! as the time of `wg show` on an empty interface. Needs root, `ip` and `wg`.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark, for people")]
 
@@ -13,6 +14,8 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use ipnet::{IpNet, Ipv6Net};
 use netns_tests::{Lab, Load};
 use wgnet::mesh::ids::{NodeId, WgPublicKey};
@@ -39,6 +42,11 @@ fn main() {
         compare(rounds);
     });
 }
+
+/// The private key of both.
+const KEY: [u8; 32] = [0x48; 32];
+const PORT: u16 = 50_000;
+const THEIR_PORT: u16 = 50_001;
 
 /// What both are asked for, in order.
 fn steps() -> [(&'static str, DesiredTunnel); 4] {
@@ -94,10 +102,13 @@ fn compare(rounds: usize) {
     let mut times: BTreeMap<(usize, &str), Vec<Duration>> = BTreeMap::new();
     for _ in 0..rounds {
         run("ip", &["link", "add", THEIRS, "type", "wireguard"], "");
+        run("wg", &["setconf", THEIRS, "/dev/stdin"], &configuration(&DesiredTunnel::default()));
+        run("ip", &["link", "set", THEIRS, "up"], "");
         let started = Instant::now();
         run("wg", &["show", THEIRS], "");
         times.entry((usize::MAX, "wg")).or_default().push(started.elapsed());
         let mut ours = ours();
+        run("ip", &["link", "set", OURS, "up"], "");
         for (number, (_, desired)) in steps().iter().enumerate() {
             let text = configuration(desired);
             let started = Instant::now();
@@ -128,14 +139,14 @@ fn compare(rounds: usize) {
 }
 
 fn ours() -> Box<dyn Tunnel> {
-    let own = WgPublicKey([0x24; 32]);
+    let own = run("wg", &["pubkey"], &BASE64.encode(KEY)).trim().parse().expect("a key");
     let link = NodeId([1; 32]).link_address(&network());
     let links: Ipv6Net = network().link_network();
     let config = KernelConfig {
         interface: OURS.to_owned(),
-        private_key: Zeroizing::new([0x48; 32]),
+        private_key: Zeroizing::new(KEY),
         public_key: own,
-        port: 50_000,
+        port: PORT,
         links,
     };
     let kernel = Kernel::open(config).unwrap_or_else(|refusal| panic!("no kernel tunnel: {refusal:?}"));
@@ -145,7 +156,8 @@ fn ours() -> Box<dyn Tunnel> {
 
 /// As `wg` reads it.
 fn configuration(desired: &DesiredTunnel) -> String {
-    let mut text = String::new();
+    // What the file does not say of the interface `syncconf` takes away.
+    let mut text = format!("[Interface]\nPrivateKey = {}\nListenPort = {THEIR_PORT}\n", BASE64.encode(KEY));
     for peer in &desired.peers {
         let allowed = peer.allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         writeln!(text, "[Peer]\nPublicKey = {}\nAllowedIPs = {allowed}", peer.public_key).expect("a string takes all");
