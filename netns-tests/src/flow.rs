@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::echo::Echo;
+use crate::lab::kernels_take_part;
 use crate::machine::Machine;
 use crate::process::lock;
 use crate::wait::{allowed, until, until_exactly};
@@ -151,6 +152,9 @@ fn run(shared: &Shared, source: IpAddr, target: IpAddr, interval: Duration) {
     }
 }
 
+/// How long packets are under way between two nodes of a lab, at most.
+const UNDER_WAY: Duration = Duration::from_millis(200);
+
 /// What became of the probes of a flow.
 #[derive(Clone, Debug)]
 pub struct FlowReport {
@@ -176,6 +180,19 @@ impl FlowReport {
     /// Number of lost probes among those sent from `start` to `end`.
     pub fn lost_between(&self, start: Instant, end: Instant) -> usize {
         self.probes.iter().filter(|probe| (start..end).contains(&probe.sent) && probe.answered.is_none()).count()
+    }
+
+    /// Number of lost probes among those sent from `start` to `end` that no move of a path explains. Embedded tunnels lose
+    /// nothing at a move; a kernel's tunnel loses what is under way then (how long that is in an emulated machine, where
+    /// round trips jump and so paths move, [`allowed`] says).
+    pub fn lost_but_for_moves(&self, start: Instant, end: Instant) -> usize {
+        let lost = self.lost_between(start, end);
+        if !kernels_take_part() {
+            return lost;
+        }
+        let moves = self.outages().into_iter().filter(|(_, length)| *length < allowed(UNDER_WAY));
+        let explained = moves.map(|(at, length)| self.lost_between(at.max(start), (at + length).min(end))).sum::<usize>();
+        lost.saturating_sub(explained)
     }
 
     /// Number of probes that were answered more than once.

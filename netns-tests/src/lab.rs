@@ -134,6 +134,11 @@ fn tunnel_of(number: usize) -> Option<String> {
     words.split(',').cycle().nth(number).map(ToOwned::to_owned)
 }
 
+/// Whether daemons of labs use the kernel's tunnel, as `WGNET_TEST_TUNNELS` says.
+pub(crate) fn kernels_take_part() -> bool {
+    std::env::var("WGNET_TEST_TUNNELS").is_ok_and(|words| words.split(',').any(|word| word == "kernel"))
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         let nodes = std::mem::take(&mut *lock(&self.nodes));

@@ -55,7 +55,7 @@ fn all_306_pairs_pass_while_costs_change_and_a_gateway_comes_and_goes() {
         clean(&flows, Duration::from_secs(3));
     }
     for (from, to, flow) in &flows {
-        let lost = flow.report(Instant::now()).lost_between(start, Instant::now() - Duration::from_secs(1));
+        let lost = flow.report(Instant::now()).lost_but_for_moves(start, Instant::now() - Duration::from_secs(1));
         assert_eq!(lost, 0, "no packet is lost while costs change, leaf-{} to leaf-{}", from + 1, to + 1);
     }
 
@@ -70,8 +70,8 @@ fn all_306_pairs_pass_while_costs_change_and_a_gateway_comes_and_goes() {
     for (from, to, flow) in flows {
         let report = flow.stop();
         let shown = format!("leaf-{} to leaf-{}: {report}", from + 1, to + 1);
-        assert_eq!(report.lost_between(killed + dead_for, returned), 0, "after the seconds of its death: {shown}");
-        assert_eq!(report.lost_between(returned, Instant::now()), 0, "its return loses nothing: {shown}");
+        assert_eq!(report.lost_but_for_moves(killed + dead_for, returned), 0, "after the seconds of its death: {shown}");
+        assert_eq!(report.lost_but_for_moves(returned, Instant::now()), 0, "its return loses nothing: {shown}");
         let out = report.outages().iter().map(|(at, length)| (*at + *length).saturating_duration_since(killed)).max();
         assert!(out.is_none_or(|time| time < allowed(Duration::from_secs(5))), "{shown}");
     }
