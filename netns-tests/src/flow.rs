@@ -191,7 +191,8 @@ impl FlowReport {
             return lost;
         }
         let moves = self.outages().into_iter().filter(|(_, length)| *length < allowed(UNDER_WAY));
-        let explained = moves.map(|(at, length)| self.lost_between(at.max(start), (at + length).min(end))).sum::<usize>();
+        let explained =
+            moves.map(|(at, length)| self.lost_between(at.max(start), (at + length).min(end))).sum::<usize>();
         lost.saturating_sub(explained)
     }
 

@@ -70,7 +70,11 @@ fn all_306_pairs_pass_while_costs_change_and_a_gateway_comes_and_goes() {
     for (from, to, flow) in flows {
         let report = flow.stop();
         let shown = format!("leaf-{} to leaf-{}: {report}", from + 1, to + 1);
-        assert_eq!(report.lost_but_for_moves(killed + dead_for, returned), 0, "after the seconds of its death: {shown}");
+        assert_eq!(
+            report.lost_but_for_moves(killed + dead_for, returned),
+            0,
+            "after the seconds of its death: {shown}"
+        );
         assert_eq!(report.lost_but_for_moves(returned, Instant::now()), 0, "its return loses nothing: {shown}");
         let out = report.outages().iter().map(|(at, length)| (*at + *length).saturating_duration_since(killed)).max();
         assert!(out.is_none_or(|time| time < allowed(Duration::from_secs(5))), "{shown}");
