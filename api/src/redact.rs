@@ -238,6 +238,7 @@ impl Pseudonyms {
             public_key: self.key(&node.public_key),
             identity: self.identity(&node.identity),
             link_address: self.address(&node.link_address),
+            outside: node.outside.iter().map(|endpoint| self.text(endpoint)).collect(),
             ..node.clone()
         }
     }

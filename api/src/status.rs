@@ -48,6 +48,44 @@ pub struct Node {
     pub draining: bool,
     /// Hash of the effective link-state database, hexadecimal: equal on nodes that must agree.
     pub effective_lsdb: String,
+    /// The NAT between this node and the gateways, as they see it. Absent from versions that do not look.
+    #[serde(default)]
+    pub nat: Nat,
+    /// Where others may reach this node through its NAT.
+    #[serde(default)]
+    pub outside: Vec<String>,
+}
+
+impl Node {
+    /// How it looks from outside, for people; `None` when nothing stands between it and the others, or nothing is known.
+    pub fn seen_from_outside(&self) -> Option<String> {
+        let outside = self.outside.join(" ");
+        match self.nat {
+            Nat::Unknown if outside.is_empty() => None,
+            Nat::Unknown => Some(format!("{outside}, as one gateway sees it")),
+            Nat::None => None,
+            Nat::EndpointIndependent => Some(format!("{outside}, through a NAT that direct links can pass")),
+            Nat::AddressDependent => {
+                Some("another port for everyone: nobody can begin a direct link to here".to_owned())
+            }
+        }
+    }
+}
+
+/// A NAT, in the words of RFC 4787.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Nat {
+    /// Too few gateways told where they see the node: it takes two, at different addresses.
+    #[default]
+    Unknown,
+    /// There is none.
+    None,
+    /// It shows one endpoint to everyone: links through it can be made from both ends at once.
+    EndpointIndependent,
+    /// It shows everyone another port: nobody can begin to speak with the node.
+    AddressDependent,
 }
 
 /// One other node.

@@ -84,8 +84,18 @@ pub struct FourBoxes {
 impl FourBoxes {
     /// Builds it; nobody is started.
     pub fn new(lab: &Lab) -> Self {
+        Self::with(lab, &[])
+    }
+
+    /// The same, but leaves speak through beta alone.
+    pub fn through_beta(lab: &Lab) -> Self {
+        Self::with(lab, &["direct: never"])
+    }
+
+    fn with(lab: &Lab, options: &[&str]) -> Self {
         let (internet, home) = (lab.bridge("internet"), lab.bridge("home"));
         let network = NetworkFile::new(SUBNET).peer("10.1.1.2", "198.51.100.2");
+        let network = NetworkFile { options: options.iter().map(ToString::to_string).collect(), ..network };
         let outside = (&internet, ["198.51.100.20/24"]);
         let router = lab.router("router", (outside.0, &outside.1), (&home, &["192.168.1.254/24"]), Nat::KeepsPorts);
         let public = |name: &str, address: &str| lab.machine_on(&internet, name, &[address]);

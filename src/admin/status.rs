@@ -4,14 +4,14 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use wgnet_api::{Health, Journal, JournalEntry, Node, PathKind, Peer, Probes, RunnerUp, Severity, Status};
+use wgnet_api::{Health, Journal, JournalEntry, Nat, Node, PathKind, Peer, Probes, RunnerUp, Severity, Status};
 
 use crate::daemon::journal::Entry;
 use crate::mesh::config::MeshConfig;
 use crate::mesh::event;
 use crate::mesh::ids::{NodeId, WgPublicKey};
 use crate::mesh::io::{PeerReport, TunnelReport};
-use crate::mesh::view::{self, HealthLine, NodeView, View};
+use crate::mesh::view::{self, HealthLine, NatKind, NodeView, View};
 
 /// WireGuard rejects a session that is older (the whitepaper's REJECT_AFTER_TIME).
 const SESSION: Duration = Duration::from_secs(180);
@@ -54,6 +54,13 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
         gateway_cost: view.gateway_cost,
         draining: view.draining,
         effective_lsdb: format!("{:016x}", view.effective_hash),
+        nat: match view.nat {
+            NatKind::Unknown => Nat::Unknown,
+            NatKind::None => Nat::None,
+            NatKind::EndpointIndependent => Nat::EndpointIndependent,
+            NatKind::AddressDependent => Nat::AddressDependent,
+        },
+        outside: view.outside.iter().map(ToString::to_string).collect(),
     };
     let ours = |peer: &PeerReport| {
         view.tunnel_keys.contains(&peer.public_key) || view.nodes.iter().any(|n| n.public_key == Some(peer.public_key))

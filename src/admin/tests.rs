@@ -16,7 +16,7 @@ use crate::mesh::config::{Class, DirectMode, GatewayPolicy, MeshConfig, NetworkK
 use crate::mesh::event::{Event, EventKind, Severity};
 use crate::mesh::ids::{NodeId, WgPublicKey};
 use crate::mesh::io::{PeerReport, TunnelReport};
-use crate::mesh::view::{self, HealthLine, NodeView, PathKind, View};
+use crate::mesh::view::{self, HealthLine, NatKind, NodeView, PathKind, View};
 
 const SECRET: [u8; 32] = [0x5a; 32];
 
@@ -97,6 +97,8 @@ fn sample_status() -> wgnet_api::Status {
         nodes: vec![member("bob", 2)],
         health: vec![line(Severity::Warning, "name-conflict"), line(Severity::Warning, "storage")],
         effective_hash: 0xabc,
+        nat: NatKind::EndpointIndependent,
+        outside: vec![([198, 51, 100, 20], 50_001).into()],
         tunnel_keys: vec![],
         counters: vec![],
     };

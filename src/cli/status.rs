@@ -48,6 +48,9 @@ pub(super) fn text(status: &Status) -> String {
         node.tunnel,
         duration(node.uptime_s)
     );
+    if let Some(seen) = node.seen_from_outside() {
+        let _ = writeln!(text, "from outside: {seen}");
+    }
     if status.peers.is_empty() {
         text.push_str("no other node is known yet\n");
     } else {
@@ -191,6 +194,8 @@ mod tests {
             uptime_s: 200,
             gateway: true,
             effective_lsdb: String::new(),
+            nat: wgnet_api::Nat::default(),
+            outside: Vec::new(),
         };
         let health = severity.map(|severity| Health {
             severity,

@@ -38,7 +38,7 @@ use super::io::{
 };
 use super::link::LinkChange;
 use super::path::{Crossings, Graph, Paths};
-use super::reach::StaticState;
+use super::reach::{Outside, Sightings, StaticState};
 use super::record::{Body, CheckSignature, Lsdb, REFRESH, ShortId, Signer, Strict, Verifier};
 use super::time::Time;
 use super::timer::{Timer, Timers};
@@ -124,6 +124,10 @@ pub struct Engine {
     /// Endpoints under which nodes were last reached, from disk until seen again.
     pub(super) endpoints: BTreeMap<NodeId, std::net::SocketAddr>,
     pub(super) hint_serial: u64,
+    /// Where gateways see this node.
+    pub(super) sightings: Sightings,
+    /// What that means.
+    pub(super) outside: Outside,
     /// Secret of the tokens that prove underlay addresses.
     pub(super) token_secret: [u8; 32],
     tunnel: Option<DesiredTunnel>,
@@ -204,6 +208,8 @@ impl Engine {
             statement_number: 0,
             endpoints: BTreeMap::new(),
             hint_serial: 0,
+            sightings: Sightings::default(),
+            outside: Outside::default(),
             token_secret,
             tunnel: None,
             system: None,
@@ -323,6 +329,8 @@ impl Engine {
             return;
         }
         self.local = network;
+        self.sightings.clear();
+        self.look_outside(now);
         self.own.describe_again();
         self.dirty.own = true;
         if !first {
@@ -706,6 +714,12 @@ impl Engine {
 
     pub(super) fn leaving(&self) -> bool {
         self.leaving
+    }
+
+    /// What the own record says of this node changed.
+    pub(super) fn describe_self_again(&mut self) {
+        self.own.describe_again();
+        self.dirty.own = true;
     }
 
     pub(super) fn mark_plan(&mut self) {

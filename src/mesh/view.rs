@@ -20,6 +20,20 @@ pub enum PathKind {
     Unreachable,
 }
 
+/// The NAT between this node and the gateways, in the words of RFC 4787.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NatKind {
+    /// Too few gateways told where they see this node: it takes two, at different addresses.
+    #[default]
+    Unknown,
+    /// There is none: gateways see this node's own address.
+    None,
+    /// It shows one endpoint to everyone: who sends there while this node sends to them gets through.
+    EndpointIndependent,
+    /// It shows each gateway another port: nobody can begin to speak with this node.
+    AddressDependent,
+}
+
 /// Everything worth showing, at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -37,6 +51,10 @@ pub struct View {
     pub gateway_cost: Option<u32>,
     /// Whether traffic of others is being led around this gateway.
     pub draining: bool,
+    /// The NAT between this node and the gateways.
+    pub nat: NatKind,
+    /// Where others may reach this node through its NAT.
+    pub outside: Vec<SocketAddr>,
     /// Keys of the peers that the mesh put into the tunnel, those of nodes that just left among them.
     pub tunnel_keys: Vec<WgPublicKey>,
     /// Counters since the start, by name (`wgnet_` is prefixed in metrics).

@@ -1,6 +1,7 @@
 //! Every situation with a few seeds, some random meshes, and that equal seeds give equal runs.
 
 mod operate;
+mod reach;
 mod sizes;
 
 use std::collections::BTreeMap;

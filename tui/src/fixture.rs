@@ -28,6 +28,8 @@ pub fn node() -> Node {
         gateway_cost: None,
         draining: false,
         effective_lsdb: "a41f09c2".into(),
+        nat: wgnet_api::Nat::None,
+        outside: Vec::new(),
     }
 }
 

@@ -23,6 +23,8 @@ fn snapshot() -> Snapshot {
         gateway_cost: None,
         draining: false,
         effective_lsdb: String::new(),
+        nat: crate::Nat::default(),
+        outside: Vec::new(),
     };
     let bob = MeshNode {
         id: "00".into(),

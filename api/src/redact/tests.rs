@@ -50,6 +50,8 @@ fn snapshot() -> Snapshot {
         gateway_cost: None,
         draining: false,
         effective_lsdb: "a41f09c2".into(),
+        nat: crate::Nat::EndpointIndependent,
+        outside: vec!["198.51.100.20:50001".into()],
     };
     let foreign = Peer {
         id: format!("wg:{PEER_KEY}"),
@@ -146,6 +148,7 @@ const ORIGINALS: &[&str] = &[
     "fd77",
     "fdc9",
     "93.184",
+    "198.51.100",
     "192.168",
     "2a02",
     "51820",

@@ -20,6 +20,8 @@ fn node() -> Node {
         gateway_cost: None,
         draining: false,
         effective_lsdb: String::new(),
+        nat: crate::Nat::default(),
+        outside: Vec::new(),
     }
 }
 

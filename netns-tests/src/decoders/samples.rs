@@ -34,6 +34,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         switched: None,
         digest: 4,
         item: Some(carried.clone()),
+        seen: Some(([198, 51, 100, 20], 50_000).into()),
     };
     let join = Join { challenge: [1; 16], token: None, digest: 5, item: carried.clone() };
     let found = Some(Passing { passes: 1_360, lost: Some(1_376) });

@@ -59,6 +59,8 @@ fn snapshot(time_s: u64, rx_bytes: u64) -> Snapshot {
         gateway_cost: None,
         draining: false,
         effective_lsdb: String::new(),
+        nat: wgnet_api::Nat::default(),
+        outside: Vec::new(),
     };
     Snapshot {
         time_ms: time_s * 1_000,

@@ -67,6 +67,7 @@ impl Engine {
             switched: neighbour.direct.switched(),
             digest: self.lsdb.digest(),
             item: if tells_item { self.lsdb.get(&own).map(|stored| self.lsdb.carried(stored, now)) } else { None },
+            seen: if tells_item { None } else { self.seen_at(&id) },
         };
         let to = self.tunnel_address(&id);
         self.count("hellos_sent");
@@ -125,6 +126,9 @@ impl Engine {
         self.timers.stop(Timer::Size(id));
         self.uplinks.remove(&id);
         self.timers.stop(Timer::Retransmit(id));
+        if self.sightings.forget(&id) {
+            self.look_outside(now);
+        }
         self.end_direct(now, id, "the link is dead");
         self.dirty.own = true;
         self.dirty.plan = true;

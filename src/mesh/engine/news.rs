@@ -24,6 +24,10 @@ impl Engine {
                     self.dirty.standing = true;
                     self.dirty.plan = true;
                 }
+                if before.as_ref().is_some_and(|before| before.endpoints != about.endpoints) {
+                    self.try_again(now, *id);
+                    self.seek_direct(now);
+                }
                 let new_epoch = self.lsdb.version(id).map(|version| version.epoch);
                 if epoch.is_some() && epoch != new_epoch {
                     self.restarted(now, *id);

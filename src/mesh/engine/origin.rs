@@ -237,7 +237,8 @@ impl Engine {
         }
     }
 
-    /// Where this node may be reached: its static endpoint, then its public addresses, then its private ones.
+    /// Where this node may be reached: its static endpoint, then its public addresses, then where gateways see it, then
+    /// its private addresses.
     fn own_endpoints(&self) -> Vec<SocketAddr> {
         let config = &self.config;
         let named =
@@ -249,9 +250,14 @@ impl Engine {
             .map(|local| local.address)
             .filter(|address| !config.addresses.contains(address))
             .collect();
-        local.sort_by_key(|address| (!super::super::reach::is_public(address), *address));
-        let endpoints = named.into_iter().chain(local.into_iter().map(|address| (address, config.wg_port)));
-        let mut endpoints: Vec<SocketAddr> = endpoints.map(SocketAddr::from).collect();
+        local.sort_unstable();
+        let (public, private): (Vec<IpAddr>, Vec<IpAddr>) = local.into_iter().partition(super::super::reach::is_public);
+        let at_port =
+            |addresses: Vec<IpAddr>| addresses.into_iter().map(|address| SocketAddr::new(address, config.wg_port));
+        let named = named.map(SocketAddr::from).into_iter();
+        let outside = self.outside.endpoints.iter().copied();
+        let mut endpoints: Vec<SocketAddr> =
+            named.chain(at_port(public)).chain(outside).chain(at_port(private)).collect();
         let mut seen = BTreeSet::new();
         endpoints.retain(|endpoint| seen.insert(*endpoint));
         endpoints.truncate(NodeRecord::MAX_ENDPOINTS);

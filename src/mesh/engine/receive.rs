@@ -147,6 +147,9 @@ impl Engine {
         let probe = Probe { seq: hello.seq, echo: hello.echo, wants_reply: hello.wants_reply };
         let (change, reply) = neighbour.link.received(now, probe);
         self.link_changed(now, id, change);
+        if let Some(seen) = hello.seen {
+            self.hear_seen(now, id, seen);
+        }
         if let Some(reply) = reply {
             self.send_hello(now, id, reply);
         }

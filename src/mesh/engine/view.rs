@@ -30,6 +30,8 @@ impl Engine {
             gateway: self.standing.is_gateway(&self.id),
             gateway_cost: self.gateway_cost,
             draining: self.draining,
+            nat: self.outside.nat,
+            outside: self.outside.endpoints.clone(),
             tunnel_keys: self
                 .tunnel
                 .iter()

@@ -56,9 +56,11 @@ impl Engine {
         why.cost = Some(cost);
         why.candidates = explanation.others.iter().map(|other| self.candidate(other, cost)).collect();
         let leaves = !self.standing.is_gateway(&from) && !self.standing.is_gateway(&to);
-        if leaves && other_end.is_none() {
-            why.note = Some("the two may have agreed on a direct link: only they know, ask there".to_owned());
-        }
+        why.note = match other_end {
+            Some(id) => self.why_not_direct(now, &id),
+            None if leaves => Some("the two may have agreed on a direct link: only they know, ask there".to_owned()),
+            None => None,
+        };
         Ok(why)
     }
 

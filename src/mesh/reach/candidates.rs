@@ -1,6 +1,7 @@
 //! Which endpoints of another node are worth a try from here.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -9,8 +10,8 @@ use super::super::ids::NodeId;
 use super::super::io::{EndpointHint, LocalAddress};
 use super::super::time::Time;
 
-/// A link that is down tries its next endpoint after so many seconds.
-const NEXT_AFTER: u64 = 2;
+/// A link that is down tries its next endpoint after this time.
+pub(super) const NEXT_AFTER: Duration = Duration::from_secs(2);
 
 /// Whether an address is meant to be reached from anywhere (RFC 1918, 6598, 4193, 3927, 4291 say which are not).
 pub(in super::super) fn is_public(address: &IpAddr) -> bool {
@@ -31,7 +32,9 @@ fn is_on_link(local: &LocalAddress, address: &IpAddr) -> bool {
 }
 
 impl Engine {
-    /// Endpoints of `id` that may answer here: on a network this machine is attached to, or public.
+    /// Endpoints of `id` that may answer here, the likeliest first: on a network this machine is attached to, behind the
+    /// same NAT, or public. A private address near by is the last where the two are behind different NATs: many homes have
+    /// the same network.
     pub(in super::super) fn usable_endpoints(&self, id: &NodeId) -> Vec<SocketAddr> {
         let Some(about) = self.lsdb.about(id) else { return Vec::new() };
         let own: Vec<IpAddr> = self.local.addresses.iter().map(|local| local.address).collect();
@@ -41,8 +44,21 @@ impl Engine {
         let fits =
             |e: &&SocketAddr| !own.contains(&e.ip()) && !self.config.addresses.contains(&e.ip()) && e.port() != 0;
         let mut usable: Vec<SocketAddr> = about.endpoints.iter().filter(fits).copied().collect();
-        usable.retain(|endpoint| near(endpoint) || (is_public(&endpoint.ip()) && family(endpoint)));
-        usable.sort_by_key(|endpoint| !near(endpoint));
+        let nats = &self.outside.addresses;
+        let same_nat = usable.iter().any(|endpoint| nats.contains(&endpoint.ip()));
+        let elsewhere = !same_nat && !nats.is_empty() && usable.iter().any(|endpoint| is_public(&endpoint.ip()));
+        let rank = |endpoint: &SocketAddr| {
+            let public = is_public(&endpoint.ip());
+            match near(endpoint) {
+                true if public || !elsewhere => Some(0),
+                true => Some(3),
+                false if !public && same_nat && family(endpoint) => Some(1),
+                false if public && family(endpoint) => Some(2),
+                false => None,
+            }
+        };
+        usable.retain(|endpoint| rank(endpoint).is_some());
+        usable.sort_by_key(rank);
         usable
     }
 
@@ -92,8 +108,8 @@ impl Engine {
     /// A link that this node seeks stays down: try the next endpoint.
     pub(in super::super) fn try_next_endpoint(&mut self, now: Time, id: NodeId) {
         let Some(neighbour) = self.neighbours.get(&id) else { return };
-        let silent = neighbour.link.heard_at().is_none_or(|at| now.since(at).as_secs() >= NEXT_AFTER);
-        let tried = neighbour.hint.is_some() && now.since(neighbour.hinted_at).as_secs() >= NEXT_AFTER;
+        let silent = neighbour.link.heard_at().is_none_or(|at| now.since(at) >= NEXT_AFTER);
+        let tried = neighbour.hint.is_some() && now.since(neighbour.hinted_at) >= NEXT_AFTER;
         if neighbour.link.is_up() || !neighbour.wanted || !silent || !tried {
             return;
         }

@@ -13,18 +13,24 @@
 
 use std::time::Duration;
 
-use super::super::config::Class;
+use super::super::config::{Class, DirectMode};
 use super::super::engine::Engine;
 use super::super::event::{EventKind, Severity};
 use super::super::ids::NodeId;
 use super::super::time::Time;
 use super::super::timer::Timer;
+use super::super::view::NatKind;
 use super::super::wire::{DirectWord, MAX_HOPS, Message, Relay, Statement};
+use super::candidates::NEXT_AFTER;
 
 /// Echoes on the link before it is proposed.
 const PROOFS: u32 = 3;
-/// How long endpoints are tried before giving up for a while.
+/// How long endpoints are tried before giving up for a while, at least; [`NEXT_AFTER`] each where there are more.
 const TRY_FOR: Duration = Duration::from_secs(6);
+/// So many pairs are tried at the same time: each costs a few datagrams a second, and entries in the tables of home routers.
+const MOST_TRIED: usize = 4;
+/// A pair that must wait for its turn looks again after this time.
+const TURN: Duration = Duration::from_millis(500);
 /// Pause after a failed attempt; doubles up to an hour.
 const PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
@@ -139,8 +145,11 @@ impl Engine {
         }
         let phase = self.neighbours.get(&id).map_or(Phase::Off, |neighbour| neighbour.direct.phase);
         match phase {
-            Phase::Off => self.try_direct(now, id, true),
+            Phase::Off if self.tried_now() < MOST_TRIED => self.try_direct(now, id, true),
+            Phase::Off => self.timers.set(Timer::Direct(id), now + TURN),
             Phase::Trying => {
+                let try_for =
+                    TRY_FOR.max(NEXT_AFTER * u32::try_from(self.usable_endpoints(&id).len() + 1).unwrap_or(1));
                 let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
                 let up = neighbour.link.is_up();
                 if up && neighbour.link.proofs() >= PROOFS {
@@ -157,7 +166,7 @@ impl Engine {
                     neighbour.link.hurry(now);
                     self.arm_probe(now, id);
                     self.timers.set(Timer::Direct(id), now + Duration::from_millis(100));
-                } else if now.since(neighbour.direct.since) >= TRY_FOR {
+                } else if now.since(neighbour.direct.since) >= try_for {
                     self.give_up_direct(now, id);
                 } else {
                     self.say(now, id, DirectWord::Ask(self.endpoints_told()));
@@ -184,6 +193,72 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Number of pairs whose endpoints are being tried.
+    fn tried_now(&self) -> usize {
+        self.neighbours.iter().filter(|neighbour| neighbour.direct.phase == Phase::Trying).count()
+    }
+
+    /// This node can be reached elsewhere now: whoever could not be reached before may well be.
+    pub(in super::super) fn try_all_again(&mut self, now: Time) {
+        for id in self.neighbours.ids() {
+            self.try_again(now, id);
+        }
+        self.seek_direct(now);
+    }
+
+    /// One of the two has other endpoints now: an attempt begins anew, whatever became of the former ones.
+    pub(in super::super) fn try_again(&mut self, now: Time, id: NodeId) {
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        match neighbour.direct.phase {
+            Phase::Off => {
+                neighbour.direct.not_before = now;
+                neighbour.direct.failures = 0;
+            }
+            Phase::Trying if !neighbour.link.is_up() => {
+                neighbour.direct.since = now;
+                self.hint_record(now, id, 0);
+            }
+            _ => {}
+        }
+    }
+
+    /// Why packets for another leaf go through gateways.
+    pub(in super::super) fn why_not_direct(&self, now: Time, id: &NodeId) -> Option<String> {
+        if self.standing.is_gateway(id) || self.standing.is_gateway(&self.id()) {
+            return None;
+        }
+        let name = self.name_of(id);
+        if !self.may_be_direct(id) {
+            return Some(match self.config.direct {
+                DirectMode::Never => "not direct: the network file says so (direct: never)".to_owned(),
+                _ if !self.direct_on => "not direct: the mesh has too many nodes to link every pair".to_owned(),
+                _ => "not direct: one of the two is of class mobile".to_owned(),
+            });
+        }
+        let here = match self.outside.nat {
+            NatKind::AddressDependent => "; the NAT before this node shows everyone another port",
+            _ => "",
+        };
+        let direct = self.neighbours.get(id).map(|neighbour| &neighbour.direct);
+        let endpoints = self.usable_endpoints(id).len();
+        let phase = direct.map_or(Phase::Off, |direct| direct.phase);
+        Some(match direct {
+            Some(_) if phase == Phase::Trying => {
+                format!("not direct yet: {endpoints} endpoints of {name} are being tried")
+            }
+            Some(_) if phase != Phase::Off => "not direct yet: the two are agreeing on it".to_owned(),
+            Some(direct) if direct.failures > 0 => {
+                let wait = direct.not_before.since(now).as_secs();
+                let failures = direct.failures;
+                format!(
+                    "not direct: {endpoints} endpoints of {name} gave no answer in {failures} attempts{here}; the next in {wait} s"
+                )
+            }
+            _ if endpoints == 0 => format!("not direct: {name} tells no endpoint that can be reached from here{here}"),
+            _ => format!("not direct yet: {endpoints} endpoints of {name} will be tried"),
+        })
     }
 
     fn endpoints_told(&self) -> Vec<std::net::SocketAddr> {
@@ -334,6 +409,7 @@ impl Engine {
             DirectWord::Ask(_)
                 if phase == Phase::Off
                     && self.may_be_direct(&author)
+                    && self.tried_now() < 2 * MOST_TRIED
                     && self.neighbours.get(&author).is_none_or(|neighbour| now >= neighbour.direct.not_before) =>
             {
                 self.try_direct(now, author, false);

@@ -121,6 +121,27 @@ pub struct Hello {
     pub digest: u64,
     /// While the link is not up: the sender's own item, fragment 0, so that one datagram is enough to know it.
     pub item: Option<Carried>,
+    /// Of a gateway: where its tunnel sees the receiver. It stands behind the rest, where a version of wgnet that does not
+    /// know it sees padding.
+    #[serde(skip)]
+    pub seen: Option<SocketAddr>,
+}
+
+impl Hello {
+    fn encode(&self) -> postcard::Result<Vec<u8>> {
+        let bytes = postcard::to_allocvec(self)?;
+        match &self.seen {
+            Some(seen) => postcard::to_extend(seen, bytes),
+            None => Ok(bytes),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (hello, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        let seen = postcard::take_from_bytes::<SocketAddr>(rest).ok().map(|(seen, _)| seen);
+        // Zeros are padding.
+        Some(Self { seen: seen.filter(|seen| seen.port() > 0 && !seen.ip().is_unspecified()), ..hello })
+    }
 }
 
 /// A signed statement on its way through gateways.
@@ -185,7 +206,7 @@ impl Message {
         let encoded = match self {
             Self::Join(join) => postcard::to_allocvec(join),
             Self::JoinReply(reply) => postcard::to_allocvec(reply),
-            Self::Hello(hello) => postcard::to_allocvec(hello),
+            Self::Hello(hello) => hello.encode(),
             Self::Items(items) => postcard::to_allocvec(items),
             Self::Ack(entries) => postcard::to_allocvec(entries),
             Self::Summary(bucket, entries) => postcard::to_allocvec(&(bucket, entries)),
@@ -209,7 +230,7 @@ impl Message {
         Some(match kind {
             Kind::Join => Self::Join(read(bytes)?),
             Kind::JoinReply => Self::JoinReply(read(bytes)?),
-            Kind::Hello => Self::Hello(read(bytes)?),
+            Kind::Hello => Self::Hello(Hello::decode(bytes)?),
             Kind::Items => Self::Items(read(bytes)?),
             Kind::Ack => Self::Ack(read(bytes)?),
             Kind::Summary => {

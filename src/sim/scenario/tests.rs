@@ -37,9 +37,9 @@ fn the_documented_example_is_understood() {
     assert_eq!(scenario.nodes["alpha"].wg_port, 50_001);
     assert_eq!(scenario.nodes["alpha"].attach[0].link.latency, Duration::from_millis(2));
     assert_eq!(scenario.routers["homerouter"].filtering, Filtering::AddressAndPortDependent);
-    assert_eq!(scenario.expect[4].since, Duration::from_secs(6));
-    assert_eq!(scenario.flows[0].limits[1].until, Duration::from_secs(11));
-    assert_eq!(scenario.duration, Duration::from_secs(13));
+    assert_eq!(scenario.expect[6].since, Duration::from_secs(17));
+    assert_eq!(scenario.flows[0].limits[1].until, Duration::from_secs(22));
+    assert_eq!(scenario.duration, Duration::from_secs(25));
 }
 
 #[test]

@@ -159,11 +159,22 @@ impl Wishes {
             });
             return;
         };
-        if before.is_some_and(|before| now.generation > before.generation) {
-            debug!(peer = %key, "the peer's clock went back: its session is made anew");
+        let works = before.is_none() && present.endpoint.is_some() && present.has_session(since_epoch);
+        let endpoint = hint.map(|hint| hint.address).filter(|to| is_new && !works && present.endpoint != Some(*to));
+        let clock_went_back = before.is_some_and(|before| now.generation > before.generation);
+        // WireGuard asks again only 5 s after it last asked, wherever that went. A peer that never had a session loses
+        // nothing by being made anew, and asks at once.
+        let asks_elsewhere = endpoint.is_some() && before.is_some() && present.last_handshake.is_zero();
+        if clock_went_back || asks_elsewhere {
+            if clock_went_back {
+                debug!(peer = %key, "the peer's clock went back: its session is made anew");
+            }
             changes.push(PeerChange::new(key, Action::Remove));
             changes.push(PeerChange {
-                endpoint: present.endpoint.or_else(|| hint.map(|hint| hint.address)),
+                endpoint: endpoint
+                    .filter(|_| !clock_went_back)
+                    .or(present.endpoint)
+                    .or_else(|| hint.map(|hint| hint.address)),
                 keepalive: Some(keepalive),
                 preshared: present.preshared.clone(),
                 allowed: allowed.chain(self.by_a_person(&key, present)).collect(),
@@ -171,8 +182,6 @@ impl Wishes {
             });
             return;
         }
-        let works = before.is_none() && present.endpoint.is_some() && present.has_session(since_epoch);
-        let endpoint = hint.map(|hint| hint.address).filter(|to| is_new && !works && present.endpoint != Some(*to));
         let change = PeerChange {
             endpoint,
             keepalive: (present.keepalive != keepalive).then_some(keepalive),

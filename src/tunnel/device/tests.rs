@@ -196,6 +196,26 @@ fn an_endpoint_is_set_once_per_hint_and_never_over_one_that_works() {
 }
 
 #[test]
+fn a_peer_without_a_session_asks_a_new_endpoint_at_once_and_one_with_a_session_keeps_it() {
+    let (mut wishes, mut state) = (Wishes::new(links()), DeviceState::default());
+    set(&mut wishes, &mut state, desired(&[(1, &[1])]));
+    let to = |port: u16, serial: u64| {
+        let mut newer = desired(&[(1, &[1])]);
+        let address = ([192, 0, 2, 9], port).into();
+        newer.peers[0].endpoint = Some(EndpointHint { address, serial });
+        (newer, Some(address))
+    };
+    let (newer, address) = to(7, 2);
+    // WireGuard asks a peer that was made anew without the wait of 5 s.
+    assert_eq!(Vec::from_iter(set(&mut wishes, &mut state, newer)), [key(1)]);
+    assert_eq!((state.peers[&key(1)].endpoint, allowed(&state, 1)), (address, vec![overlay(1), link(1)]));
+    state.peers.get_mut(&key(1)).expect("it is there").last_handshake = NOW - Duration::from_secs(9);
+    let (newer, address) = to(8, 3);
+    assert!(set(&mut wishes, &mut state, newer).is_empty());
+    assert_eq!(state.peers[&key(1)].endpoint, address);
+}
+
+#[test]
 fn a_restart_takes_over_its_peers_and_removes_those_that_are_gone() {
     let mut state = DeviceState::default();
     set(&mut Wishes::new(links()), &mut state, desired(&[(1, &[1, 3]), (2, &[2])]));

@@ -93,6 +93,9 @@ fn node(model: &Model, node: &Node, width: u16) -> Vec<Row> {
         pair("role", role),
         pair("running", &format!("{}, wgnet {}", text::age(node.uptime_s + older), node.version)),
     ];
+    if let Some(seen) = node.seen_from_outside() {
+        lines.push(pair("outside", &seen));
+    }
     if let Some(cost) = node.gateway_cost {
         lines.push(pair("cost", &format!("at least {cost}, as set")));
     }

@@ -1,0 +1,149 @@
+//! Who gets a direct link with whom: NATs and firewalls of every kind, in pairs.
+
+use std::time::Duration;
+
+use super::super::scenario::{Action, Scenario};
+use super::super::world::{Hosts, World};
+use crate::mesh::time::Time;
+use crate::mesh::view::{NatKind, PathKind};
+
+/// How a box stands in the internet.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    name: &'static str,
+    /// Mapping and filtering of the router before it; `None`: it has a public address.
+    router: Option<(&'static str, &'static str)>,
+    firewall: bool,
+}
+
+const PLACES: [Place; 7] = [
+    Place { name: "public", router: None, firewall: false },
+    Place { name: "firewall", router: None, firewall: true },
+    Place { name: "full cone", router: Some(("endpoint-independent", "endpoint-independent")), firewall: false },
+    Place { name: "restricted", router: Some(("endpoint-independent", "address-dependent")), firewall: false },
+    Place { name: "masquerade", router: Some(("endpoint-independent", "address-and-port-dependent")), firewall: false },
+    Place { name: "port per address", router: Some(("address-dependent", "address-dependent")), firewall: false },
+    Place { name: "symmetric", router: Some(("symmetric", "address-and-port-dependent")), firewall: false },
+];
+
+impl Place {
+    /// Whether everyone sees it at the same endpoint.
+    fn has_one_endpoint(&self) -> bool {
+        self.router.is_none_or(|(mapping, _)| mapping == "endpoint-independent")
+    }
+
+    /// Whether it can begin, and `to` lets it in once both try.
+    fn gets_through(&self, to: &Self) -> bool {
+        let open = match to.router {
+            None => !to.firewall,
+            Some((_, filtering)) => filtering != "address-and-port-dependent",
+        };
+        to.has_one_endpoint() && (open || self.has_one_endpoint())
+    }
+}
+
+/// Two gateways, and the boxes a and b in their places.
+fn mesh(a: &Place, b: &Place, kernel: bool, seed: u64) -> World {
+    let mut text = "name: grid\nabout: two boxes in their places\nnetwork: { subnet: 10.1.0.0/16 }\nduration: 60s\n\
+        segments:\n  net: { prefix: 198.18.0.0/16 }\n  home-a: { prefix: 192.168.1.0/24 }\n  \
+        home-b: { prefix: 192.168.1.0/24 }\n"
+        .to_owned();
+    let mut routers = String::new();
+    let mut nodes = "nodes:\n  \
+        g1: { address: 10.1.1.1, attach: { net: { address: 198.18.1.1, link: { latency: 5ms } } }, static: true }\n  \
+        g2: { address: 10.1.1.2, attach: { net: { address: 198.18.1.2, link: { latency: 5ms } } }, static: true }\n"
+        .to_owned();
+    for (name, number, place) in [("a", 1, a), ("b", 2, b)] {
+        let attached = match place.router {
+            None => format!("net: {{ address: 198.18.2.{number}, link: {{ latency: 10ms }} }}"),
+            Some((mapping, filtering)) => {
+                routers += &format!(
+                    "  router-{name}: {{ inside: {{ segment: home-{name}, address: 192.168.1.254 }}, outside: {{ segment: \
+                     net, address: 198.18.3.{number} }}, mapping: {mapping}, filtering: {filtering}, timeout: 60s }}\n"
+                );
+                format!("home-{name}: {{ address: 192.168.1.{number}, link: {{ latency: 10ms }} }}")
+            }
+        };
+        let firewall = if place.firewall { ", firewall: true" } else { "" };
+        nodes += &format!("  {name}: {{ address: 10.1.2.{number}, attach: {{ {attached} }}{firewall} }}\n");
+    }
+    if !routers.is_empty() {
+        text += &format!("routers:\n{routers}");
+    }
+    let scenario = Scenario::parse(&(text + &nodes)).expect("a scenario");
+    let mut world = World::new(&scenario, seed, Hosts { kernel, ..Hosts::default() });
+    (0..world.len()).for_each(|node| world.start_daemon(node));
+    world
+}
+
+fn path(world: &World, from: &str, to: &str) -> PathKind {
+    let (engine, _) = world.engine(world.number(from).expect("a node")).expect("it runs");
+    let view = engine.view();
+    view.nodes.iter().find(|node| node.name == to).map_or(PathKind::Unreachable, |node| node.path)
+}
+
+fn both(world: &World, kind: PathKind) -> bool {
+    path(world, "a", "b") == kind && path(world, "b", "a") == kind
+}
+
+/// How long after the start both are direct, if they are within 20 s.
+fn direct_after(world: &mut World) -> Option<Duration> {
+    while world.now() < Time::from_secs(20) {
+        if both(world, PathKind::Direct) {
+            return Some(world.now().since(Time::ZERO));
+        }
+        world.run_until(world.now() + Duration::from_millis(50));
+    }
+    None
+}
+
+#[test]
+fn every_pair_of_places_gets_a_direct_link_where_one_can_pass_and_goes_through_a_gateway_where_not() {
+    let mut slowest = Duration::ZERO;
+    for (number, a) in PLACES.iter().enumerate() {
+        for b in &PLACES[number..] {
+            for (seed, kernel) in [(1, false), (2, true)] {
+                let mut world = mesh(a, b, kernel, seed);
+                let took = direct_after(&mut world);
+                let expected = a.gets_through(b) || b.gets_through(a);
+                assert_eq!(took.is_some(), expected, "{} and {}, kernel {kernel}", a.name, b.name);
+                slowest = slowest.max(took.unwrap_or_default());
+                if !expected {
+                    assert!(both(&world, PathKind::Gateway), "{} and {}, kernel {kernel}", a.name, b.name);
+                }
+                assert!(world.violations().is_empty(), "{} and {}: {:?}", a.name, b.name, world.violations());
+            }
+        }
+    }
+    assert!(slowest <= Duration::from_secs(6), "the slowest took {slowest:?}");
+}
+
+#[test]
+fn a_node_knows_its_nat_and_says_why_there_is_no_direct_link() {
+    let [public, _, _, _, masquerade, _, symmetric] = PLACES;
+    let nat = |world: &World, name: &str| {
+        let (engine, now) = world.engine(world.number(name).expect("a node")).expect("it runs");
+        let other = if name == "a" { "b" } else { "a" };
+        (engine.view().nat, engine.why(now, None, other).expect("both are known").note.unwrap_or_default())
+    };
+    let mut world = mesh(&masquerade, &symmetric, false, 3);
+    world.run_until(Time::from_secs(25));
+    let (a, b) = (nat(&world, "a"), nat(&world, "b"));
+    assert_eq!((a.0, b.0), (NatKind::EndpointIndependent, NatKind::AddressDependent));
+    assert!(a.1.contains("gave no answer"), "{}", a.1);
+    assert!(b.1.contains("shows everyone another port"), "{}", b.1);
+    let mut world = mesh(&public, &public, false, 3);
+    world.run_until(Time::from_secs(20));
+    assert_eq!((nat(&world, "a").0, both(&world, PathKind::Direct)), (NatKind::None, true));
+}
+
+#[test]
+fn after_its_router_restarted_a_direct_link_is_back_without_a_gateway_losing_a_packet_for_long() {
+    let [.., masquerade, _, _] = PLACES;
+    let mut world = mesh(&masquerade, &masquerade, false, 4);
+    assert!(direct_after(&mut world).is_some());
+    world.apply(&Action::Flush(vec!["router-a".to_owned()])).expect("it is there");
+    let flushed = world.now();
+    world.run_until(flushed + Duration::from_secs(40));
+    assert!(both(&world, PathKind::Direct));
+}
