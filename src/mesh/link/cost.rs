@@ -23,7 +23,8 @@ const SUSTAINED: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, Default)]
 pub struct Cost {
     rtt: Option<f64>,
-    samples: u32,
+    /// Whether the link came up a moment ago.
+    settling: bool,
     loss: f64,
     advertised: Option<u32>,
     outside_since: Option<Time>,
@@ -35,13 +36,12 @@ impl Cost {
     /// A round trip was measured.
     pub fn sample_rtt(&mut self, rtt: Duration) {
         let sample = rtt.as_secs_f64();
-        self.samples = self.samples.saturating_add(1);
         self.probes.answered += 1;
         self.probes.last = Some(rtt);
-        // The first samples count in full while they fall: they may have waited for a handshake.
         self.rtt = Some(match self.rtt {
-            Some(rtt) if self.samples > 4 => rtt + (sample - rtt) / 8.0,
-            Some(rtt) => rtt.min(sample),
+            // What waited for a handshake comes back all at once, and its round trips say how long that took.
+            Some(rtt) if self.settling => rtt.min(sample),
+            Some(rtt) => rtt + (sample - rtt) / 8.0,
             None => sample,
         });
         self.loss -= self.loss / 32.0;
@@ -55,7 +55,12 @@ impl Cost {
 
     /// The link came up anew: what was lost while it was down says nothing about it.
     pub fn restart(&mut self) {
-        *self = Self { fixed: self.fixed, probes: self.probes, ..Self::default() };
+        *self = Self { fixed: self.fixed, probes: self.probes, settling: true, ..Self::default() };
+    }
+
+    /// The link is up for long enough to believe every round trip.
+    pub fn settle(&mut self) {
+        self.settling = false;
     }
 
     /// Takes `cost` in place of the measured one, or (`None`) measures again.
@@ -105,6 +110,10 @@ impl Cost {
             self.advertised = Some(measured);
             return measured;
         };
+        if self.settling && measured < advertised {
+            self.advertised = Some(measured);
+            return measured;
+        }
         let ratio = f64::from(measured) / f64::from(advertised);
         let outside = !(LOWER..=UPPER).contains(&ratio) && measured.abs_diff(advertised) >= LEAST_CHANGE;
         if !outside {
@@ -153,6 +162,20 @@ mod tests {
         let mut far = Cost::default();
         far.sample_rtt(Duration::from_micros(900));
         assert_eq!(near.measured(), far.measured());
+    }
+
+    #[test]
+    fn what_waited_for_the_handshake_is_forgotten_while_a_link_settles() {
+        let mut cost = Cost::default();
+        cost.restart();
+        let waited = [495, 395, 295, 195, 95].map(Duration::from_millis);
+        waited.into_iter().for_each(|rtt| cost.sample_rtt(rtt));
+        assert!(cost.advertise(Time::ZERO) > 900);
+        cost.sample_rtt(Duration::from_millis(2));
+        assert_eq!(cost.advertise(Time::ZERO), BASE_COST + 20);
+        cost.settle();
+        cost.sample_rtt(Duration::from_millis(82));
+        assert_eq!(cost.rtt(), Some(Duration::from_millis(12)));
     }
 
     #[test]

@@ -222,8 +222,12 @@ impl Link {
             self.waiting_since = None;
         }
         if self.up {
+            let settling = self.up_since.is_some_and(|at| now.since(at) < SETTLING);
+            if !settling {
+                self.cost.settle();
+            }
             self.cost.sample_rtt(rtt);
-            if self.up_since.is_some_and(|at| now.since(at) < SETTLING) {
+            if settling {
                 // Hellos carry digests: right after a link came up, what either end still lacks shows soon.
                 self.next = now + FAST_INTERVAL;
                 return LinkChange::None;
