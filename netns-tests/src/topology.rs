@@ -141,10 +141,15 @@ pub struct TwoHubs {
 }
 
 impl TwoHubs {
-    /// Builds it; nobody is started.
+    /// Builds it; nobody is started. The leaves speak through hubs alone.
     pub fn new(lab: &Lab) -> Self {
+        Self::with(lab, "direct: never")
+    }
+
+    /// The same with this line in the network file.
+    pub fn with(lab: &Lab, line: &str) -> Self {
         let internet = lab.bridge("internet");
-        let network = network_of_row(2).option("direct: never");
+        let network = network_of_row(2).option(line);
         let node = |name: &str, n: usize, firewall: bool| {
             let machine = lab.machine_on(&internet, name, &[&format!("192.0.2.{n}/24")]);
             if firewall {

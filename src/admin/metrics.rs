@@ -60,7 +60,7 @@ pub struct Figures {
 }
 
 /// The counters of the engine and the daemon: all are shown, also those that never moved.
-const COUNTERS: [(&str, &str); 31] = [
+const COUNTERS: [(&str, &str); 32] = [
     ("claims_refused", "Claims of a name, an address or a role that were refused"),
     ("datagrams_impostor", "Control datagrams whose sender is another than it says"),
     ("datagrams_malformed", "Control datagrams that cannot be opened or read"),
@@ -80,6 +80,7 @@ const COUNTERS: [(&str, &str); 31] = [
     ("joins_sent", "Join requests sent"),
     ("joins_unanswered", "Join requests left unanswered to protect others"),
     ("links_lost", "Links that went down"),
+    ("links_on_demand", "Pairs whose traffic was worth a direct link"),
     ("path_changes", "Changes of the path to a node"),
     ("path_computations", "Computations of all paths"),
     ("reconciliations", "Comparisons of databases with a neighbour after their digests differed"),

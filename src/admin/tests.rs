@@ -102,7 +102,7 @@ fn sample_status() -> wgnet_api::Status {
         tunnel_keys: vec![],
         counters: vec![],
     };
-    status::status(&own, &view, &TunnelReport { peers: vec![report(2), report(3)] })
+    status::status(&own, &view, &TunnelReport { peers: vec![report(2), report(3)], sent: Vec::new() })
 }
 
 #[test]

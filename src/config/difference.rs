@@ -1,7 +1,7 @@
 //! What is different between two configurations of one node, for people, and what of it a running node can take over.
 
 use super::Config;
-use crate::mesh::config::{Class, DirectMode, GatewayPolicy, StaticPeer};
+use crate::mesh::config::{Class, GatewayPolicy, StaticPeer};
 
 /// One difference. Secrets are never shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
     compare("network.subnet", false, list(&old.subnets), list(&new.subnets));
     let mtu = |config: &Config| if config.mtu_given { config.mesh.mtu.to_string() } else { String::new() };
     compare("network.mtu", true, mtu(before), mtu(after));
-    compare("network.direct", false, direct(old.direct).to_owned(), direct(new.direct).to_owned());
+    compare("network.direct", false, old.direct.to_string(), new.direct.to_string());
     compare("network.gateways", false, policy(old.gateways).to_owned(), policy(new.gateways).to_owned());
     for peer in &old.static_peers {
         let named = |key: &str| format!("peers {}{key}", peer.addresses[0]);
@@ -86,14 +86,6 @@ fn described(peer: &StaticPeer) -> String {
 
 fn list(items: &[impl ToString]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn direct(mode: DirectMode) -> &'static str {
-    match mode {
-        DirectMode::Auto => "auto",
-        DirectMode::Always => "always",
-        DirectMode::Never => "never",
-    }
 }
 
 fn policy(policy: GatewayPolicy) -> &'static str {

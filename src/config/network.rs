@@ -151,7 +151,12 @@ fn read_section(node: &Node, findings: &mut Findings) -> Option<Section> {
         value::number(&node, "mtu", (low.into(), high.into()), findings)
     });
     let direct = keys.take("direct", findings).and_then(|node| {
-        let words = [("auto", DirectMode::Auto), ("always", DirectMode::Always), ("never", DirectMode::Never)];
+        let words = [
+            ("auto", DirectMode::Auto),
+            ("always", DirectMode::Always),
+            ("on-demand", DirectMode::OnDemand),
+            ("never", DirectMode::Never),
+        ];
         value::choice(&node, "direct", &words, findings)
     });
     let gateways = keys.take("gateways", findings).and_then(|node| {

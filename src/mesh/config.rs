@@ -93,13 +93,27 @@ pub enum GatewayPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DirectMode {
-    /// Every pair while the mesh has at most 16 nodes (off above 16, on again below 12).
+    /// Every pair while the mesh has at most 16 nodes, on demand above (on demand above 16, every pair again below 12).
     #[default]
     Auto,
     /// Every pair that can.
     Always,
+
     /// Never: leaves speak through gateways.
     Never,
+    /// Pairs that exchange traffic, as long as they do.
+    OnDemand,
+}
+
+impl fmt::Display for DirectMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+            Self::OnDemand => "on-demand",
+        })
+    }
 }
 
 /// How much a node moves and what its traffic costs.

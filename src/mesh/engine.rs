@@ -38,7 +38,7 @@ use super::io::{
 };
 use super::link::LinkChange;
 use super::path::{Crossings, Graph, Paths};
-use super::reach::{Outside, Sightings, StaticState};
+use super::reach::{Demand, Outside, Sightings, StaticState};
 use super::record::{Body, CheckSignature, Lsdb, REFRESH, ShortId, Signer, Strict, Verifier};
 use super::time::Time;
 use super::timer::{Timer, Timers};
@@ -128,6 +128,8 @@ pub struct Engine {
     pub(super) sightings: Sightings,
     /// What that means.
     pub(super) outside: Outside,
+    /// Who is worth a direct link, by what is sent.
+    pub(super) demand: Demand,
     /// Secret of the tokens that prove underlay addresses.
     pub(super) token_secret: [u8; 32],
     tunnel: Option<DesiredTunnel>,
@@ -201,7 +203,7 @@ impl Engine {
             crossings: None,
             alternatives: OnceCell::new(),
             uplinks: BTreeSet::new(),
-            direct_on: config.direct != DirectMode::Never,
+            direct_on: matches!(config.direct, DirectMode::Auto | DirectMode::Always),
             local: LocalNetwork::default(),
             windows: BTreeMap::new(),
             statements: BTreeMap::new(),
@@ -210,6 +212,7 @@ impl Engine {
             hint_serial: 0,
             sightings: Sightings::default(),
             outside: Outside::default(),
+            demand: Demand::default(),
             token_secret,
             tunnel: None,
             system: None,
@@ -319,6 +322,7 @@ impl Engine {
                 self.measure_size(now, *id);
             }
         }
+        self.hear_sent(now, &report.sent);
         self.settle(now);
     }
 
@@ -458,6 +462,7 @@ impl Engine {
             Timer::Past => self.forget_past(now),
             Timer::Review => {
                 self.dirty.own = true;
+                self.review_demand(now);
                 if now >= self.firm_from && !std::mem::replace(&mut self.votes_firmly, true) {
                     self.dirty.standing = true;
                 }

@@ -74,6 +74,8 @@ pub struct DesiredTunnel {
     /// Gateways: prefixes to which packets of full size do not pass, sorted, and the bytes that do. The embedded tunnel
     /// tells whoever sends more; the kernel has routes for that.
     pub path_mtus: Vec<(IpNet, u16)>,
+    /// Leaves: addresses behind gateways, sorted, for which [`TunnelReport::sent`] is wanted.
+    pub watched: Vec<IpAddr>,
 }
 
 /// One WireGuard peer.
@@ -126,6 +128,19 @@ pub struct DesiredSystem {
 pub struct TunnelReport {
     /// Every peer of the interface, foreign ones too.
     pub peers: Vec<PeerReport>,
+    /// What this node sent to the watched addresses, as far as the tunnel can tell: those without traffic may be missing.
+    pub sent: Vec<Sent>,
+}
+
+/// What this node sent to one address since its tunnel began to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The overlay address.
+    pub to: IpAddr,
+    /// Packets, or as many large ones as the system made of them.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// What the tunnel knows of one peer.

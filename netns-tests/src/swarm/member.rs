@@ -177,7 +177,7 @@ impl Member {
             data_packets: 0,
             allowed: Vec::new(),
         };
-        let report = TunnelReport { peers: self.session.iter().map(peer).collect() };
+        let report = TunnelReport { peers: self.session.iter().map(peer).collect(), sent: Vec::new() };
         self.engine.handle_tunnel(self.now(), report);
         self.drain();
     }

@@ -205,7 +205,7 @@ fn a_value_of_the_wrong_type_or_size_is_refused() {
     expect_one(&[(3, &line("  mtu: [1420]"))], "net.yaml:4:8: mtu must be a single value, not a list");
     expect_one(
         &[(3, &line("  direct: sometimes"))],
-        "net.yaml:4:11: direct cannot be \"sometimes\" (write one of: auto, always, never)",
+        "net.yaml:4:11: direct cannot be \"sometimes\" (write one of: auto, always, on-demand, never)",
     );
     expect_one(
         &[(3, &line("  gateways: none"))],

@@ -182,7 +182,7 @@ async fn a_lost_device_ends_the_daemon_with_its_reason() {
 #[tokio::test]
 async fn status_shows_foreign_peers_of_the_tunnel() {
     let (ends, _running) = start().await;
-    ends.tunnel.set_report(TunnelReport { peers: vec![foreign_peer()] });
+    ends.tunnel.set_report(TunnelReport { peers: vec![foreign_peer()], sent: Vec::new() });
     let seen = async {
         while !status(&ends).await.peers.iter().any(|peer| peer.foreign) {
             tokio::task::yield_now().await;
@@ -202,7 +202,7 @@ async fn who_watches_hears_of_changes_and_events() {
     assert_eq!(present.status.node.name, "alice");
     assert!(String::from_utf8_lossy(&subscription.events).contains("the epoch was mended"));
     assert_eq!(subscription.from.next, 0);
-    ends.tunnel.set_report(TunnelReport { peers: vec![foreign_peer()] });
+    ends.tunnel.set_report(TunnelReport { peers: vec![foreign_peer()], sent: Vec::new() });
     let heard = async {
         loop {
             let live = subscription.live.recv().await.expect("the daemon runs");
@@ -328,7 +328,7 @@ async fn a_new_peer_is_watched_closely_until_it_has_shaken_hands() {
         data_packets: 0,
         allowed: vec![],
     };
-    ends.tunnel.set_report(TunnelReport { peers: vec![seen] });
+    ends.tunnel.set_report(TunnelReport { peers: vec![seen], sent: Vec::new() });
     this.look_at_tunnel().await;
     assert!(this.next_look.since(this.now()) > QUICK_REPORT);
     assert_eq!(this.report.peers.len(), 1, "the engine hears of a handshake at once");
@@ -346,6 +346,7 @@ fn only_time_passing_is_no_news() {
             data_packets: 0,
             allowed: vec![],
         }],
+        sent: vec![],
     };
     assert!(!is_news(&at(5, 1), &at(6, 1)));
     assert!(is_news(&at(5, 1), &at(0, 1)), "a new handshake");

@@ -58,7 +58,8 @@ impl Engine {
         peers.sort_by_key(|peer| peer.public_key);
         let forward = self.standing.is_gateway(&self.id);
         let path_mtus = if forward { self.path_mtus() } else { Vec::new() };
-        let desired = DesiredTunnel { peers, forward, crossings: self.crossings.clone(), path_mtus };
+        let desired =
+            DesiredTunnel { peers, forward, crossings: self.crossings.clone(), path_mtus, watched: self.watched() };
         if self.tunnel.as_ref() != Some(&desired) {
             self.tunnel = Some(desired.clone());
             // Before anything that was decided to be sent: a datagram may need the peer that this makes.

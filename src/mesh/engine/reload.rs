@@ -89,7 +89,7 @@ impl Engine {
     pub(super) fn decide_direct(&mut self) {
         let nodes = self.standing.admitted.len();
         self.direct_on = match self.config.direct {
-            DirectMode::Never => false,
+            DirectMode::Never | DirectMode::OnDemand => false,
             DirectMode::Always => true,
             DirectMode::Auto => nodes <= DIRECT_OFF && (self.direct_on || nodes < DIRECT_ON),
         };

@@ -74,6 +74,11 @@ impl Direct {
         self.phase != Phase::Off
     }
 
+    /// When the next attempt may begin.
+    pub(super) fn not_before(&self) -> Time {
+        self.not_before
+    }
+
     /// Whether packets for the node go over it.
     pub(in super::super) fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Active(_))
@@ -104,9 +109,7 @@ impl Engine {
                 self.end_direct(now, id, "one of them is a gateway now, or direct links are off");
             }
             if !eligible {
-                if self.is_needless(&id) {
-                    self.timers.set_no_later(Timer::Release(id), now + LAST_WORDS);
-                }
+                self.release_soon(now, id);
             } else if eligible && !on && !self.usable_endpoints(&id).is_empty() {
                 let not_before = self.neighbours.get(&id).map_or(now, |neighbour| neighbour.direct.not_before);
                 self.timers.set_no_later(Timer::Direct(id), not_before.max(now));
@@ -114,14 +117,27 @@ impl Engine {
         }
     }
 
-    fn may_be_direct(&self, id: &NodeId) -> bool {
+    /// Whether a pair gets a direct link without being asked for it.
+    pub(super) fn is_always_direct(&self, id: &NodeId) -> bool {
         let mobile =
             self.config.class == Class::Mobile || self.lsdb.about(id).is_some_and(|a| a.class == Class::Mobile);
+        self.direct_on && !mobile
+    }
+
+    fn may_be_direct(&self, id: &NodeId) -> bool {
         let both = self.standing.admitted.contains(id) && self.standing.admitted.contains(&self.id());
         // Only leaves: what a gateway routes by an agreement with one node would carry others' packets too, and those
         // would come back another way.
         let leaves = !self.standing.is_gateway(id) && !self.standing.is_gateway(&self.id());
-        self.direct_on && both && !mobile && leaves
+        let on = self.is_always_direct(id) || self.config.direct != DirectMode::Never && self.demand.wants(id);
+        on && both && leaves
+    }
+
+    /// Lets a link go in a while, if nothing needs it.
+    pub(super) fn release_soon(&mut self, now: Time, id: NodeId) {
+        if self.is_needless(&id) {
+            self.timers.set_no_later(Timer::Release(id), now + LAST_WORDS);
+        }
     }
 
     /// Whether nothing needs the link with a neighbour: it is none of the graph's, and no direct one may be.
@@ -233,8 +249,10 @@ impl Engine {
         if !self.may_be_direct(id) {
             return Some(match self.config.direct {
                 DirectMode::Never => "not direct: the network file says so (direct: never)".to_owned(),
-                _ if !self.direct_on => "not direct: the mesh has too many nodes to link every pair".to_owned(),
-                _ => "not direct: one of the two is of class mobile".to_owned(),
+                _ if self.direct_on => {
+                    "not direct: one of the two is of class mobile, and there is little traffic".to_owned()
+                }
+                _ => "not direct: the mesh links a pair only while there is traffic for it".to_owned(),
             });
         }
         let here = match self.outside.nat {
@@ -408,9 +426,9 @@ impl Engine {
             // Not before the pause after a failed attempt is over: two ends that gave up would wake each other for ever.
             DirectWord::Ask(_)
                 if phase == Phase::Off
-                    && self.may_be_direct(&author)
                     && self.tried_now() < 2 * MOST_TRIED
-                    && self.neighbours.get(&author).is_none_or(|neighbour| now >= neighbour.direct.not_before) =>
+                    && self.neighbours.get(&author).is_none_or(|neighbour| now >= neighbour.direct.not_before)
+                    && (self.may_be_direct(&author) || self.want_direct(now, author)) =>
             {
                 self.try_direct(now, author, false);
             }

@@ -3,15 +3,18 @@
 //! * `statics`: joining at the static peers of the network file, by challenge, for ever, with a capped back-off.
 //! * `sighting`: gateways tell where they see a node, which shows its NAT and the endpoint that others may try.
 //! * `candidates`: which endpoints of another node are worth a try from here, and in which order.
+//! * `demand`: which pairs of a large mesh are worth a direct link, by their traffic.
 //! * `direct`: two nodes that are no neighbours in the graph try each other's endpoints, prove the link in both
 //!   directions, and agree to move each other's prefixes onto it. The gateway path stays beneath.
 
 mod candidates;
+mod demand;
 mod direct;
 mod sighting;
 mod statics;
 
 pub(super) use candidates::is_public;
+pub(super) use demand::Demand;
 pub(super) use direct::Direct;
 pub(super) use sighting::{Outside, Sightings};
 pub(super) use statics::{Answers, Refused, StaticState, told};

@@ -94,7 +94,7 @@ impl Scenario {
         line(format!("  sharedKey: {}", BASE64.encode(network_key(self))));
         line(format!("  subnet: {}", one_or_list(&config.subnets)));
         if config.direct != DirectMode::Auto {
-            line(format!("  direct: {}", if config.direct == DirectMode::Always { "always" } else { "never" }));
+            line(format!("  direct: {}", config.direct));
         }
         if config.gateways == GatewayPolicy::Any {
             line("  gateways: any".to_owned());

@@ -147,3 +147,70 @@ fn after_its_router_restarted_a_direct_link_is_back_without_a_gateway_losing_a_p
     world.run_until(flushed + Duration::from_secs(40));
     assert!(both(&world, PathKind::Direct));
 }
+
+/// Two gateways and so many leaves at one place, with this line in the network file.
+fn crowd(leaves: usize, direct: &str, kernel: bool) -> World {
+    let leaf =
+        |n: usize| format!("  l{n}: {{ address: 10.1.2.{n}, attach: {{ net: 198.18.2.{n} }}, firewall: true }}\n");
+    let text = format!(
+        "name: crowd\nabout: many leaves\nnetwork: {{ subnet: 10.1.0.0/16, direct: {direct} }}\nduration: 30m\n\
+         segments: {{ net: {{ prefix: 198.18.0.0/16 }} }}\nnodes:\n  \
+         g1: {{ address: 10.1.1.1, attach: {{ net: {{ address: 198.18.1.1, link: {{ latency: 5ms }} }} }}, static: true }}\n  \
+         g2: {{ address: 10.1.1.2, attach: {{ net: {{ address: 198.18.1.2, link: {{ latency: 5ms }} }} }}, static: true }}\n{}",
+        (1..=leaves).map(leaf).collect::<String>()
+    );
+    let scenario = Scenario::parse(&text).expect("a scenario");
+    let mut world = World::new(&scenario, 7, Hosts { kernel, ..Hosts::default() });
+    (0..world.len()).for_each(|node| world.start_daemon(node));
+    world.run_until(Time::from_secs(40));
+    world
+}
+
+/// Pings so often from the first leaf to the second while the time passes; says how many were lost.
+fn traffic(world: &mut World, every: Duration, time: Duration) -> usize {
+    let (a, b) = (world.number("l1").expect("a leaf"), world.number("l2").expect("a leaf"));
+    let end = world.now() + time;
+    let mut pings = Vec::new();
+    while world.now() < end {
+        pings.push(world.ping(a, b));
+        world.run_until(world.now() + every);
+    }
+    world.run_until(end + Duration::from_secs(1));
+    pings.iter().filter(|ping| world.ping_result(**ping).is_none_or(|ping| ping.answered.is_none())).count()
+}
+
+#[test]
+fn in_a_large_mesh_a_pair_with_traffic_gets_a_direct_link_and_loses_it_when_idle() {
+    for (leaves, direct) in [(18, "auto"), (4, "on-demand")] {
+        let mut world = crowd(leaves, direct, false);
+        let few = traffic(&mut world, Duration::from_secs(1), Duration::from_secs(30));
+        assert_eq!((few, path(&world, "l1", "l2")), (0, PathKind::Gateway), "a ping a second is not worth a link");
+        let lost = traffic(&mut world, Duration::from_millis(100), Duration::from_secs(10));
+        assert_eq!(lost, 0, "the embedded tunnel loses nothing at the switch");
+        assert_eq!(path(&world, "l1", "l2"), PathKind::Direct);
+        assert_eq!(path(&world, "l2", "l1"), PathKind::Direct);
+        assert_eq!(path(&world, "l1", "l3"), PathKind::Gateway);
+        let seldom = traffic(&mut world, Duration::from_secs(60), Duration::from_secs(900));
+        assert_eq!((seldom, path(&world, "l1", "l2")), (0, PathKind::Direct), "it is used now and then");
+        world.run_until(world.now() + Duration::from_secs(660));
+        assert_eq!(path(&world, "l1", "l2"), PathKind::Gateway);
+        assert_eq!(path(&world, "l2", "l1"), PathKind::Gateway);
+        assert!(world.violations().is_empty(), "{:?}", world.violations());
+        assert_eq!(traffic(&mut world, Duration::from_secs(1), Duration::from_secs(5)), 0, "the gateways carry on");
+    }
+}
+
+#[test]
+fn a_kernels_tunnel_loses_at_most_what_is_under_way_when_a_link_on_demand_begins() {
+    let mut world = crowd(18, "auto", true);
+    let lost = traffic(&mut world, Duration::from_millis(20), Duration::from_secs(10));
+    assert_eq!(path(&world, "l1", "l2"), PathKind::Direct);
+    assert!(lost <= 2, "{lost} of 500 pings of one round trip of 20 ms");
+}
+
+#[test]
+fn without_direct_links_in_the_file_no_traffic_brings_one() {
+    let mut world = crowd(4, "never", false);
+    assert_eq!(traffic(&mut world, Duration::from_millis(50), Duration::from_secs(10)), 0);
+    assert_eq!(path(&world, "l1", "l2"), PathKind::Gateway);
+}

@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::RngCore;
 
 use crate::mesh::ids::WgPublicKey;
-use crate::mesh::io::{DesiredTunnel, PeerReport, TunnelReport};
+use crate::mesh::io::{DesiredTunnel, PeerReport, Sent, TunnelReport};
 use crate::mesh::path::Crossings;
 use crate::mesh::time::Time;
 use allowed::AllowedIps;
@@ -65,6 +65,8 @@ pub(super) struct VirtualTunnel {
     peers: BTreeMap<usize, Peer>,
     indexes: BTreeMap<u32, usize>,
     allowed: AllowedIps,
+    /// What was sent to the watched addresses.
+    watched: BTreeMap<IpAddr, Sent>,
     forward: bool,
     crossings: Option<Arc<Crossings>>,
     grace: bool,
@@ -120,6 +122,7 @@ impl VirtualTunnel {
             peers: BTreeMap::new(),
             indexes: BTreeMap::new(),
             allowed: AllowedIps::default(),
+            watched: BTreeMap::new(),
             forward: false,
             crossings: None,
             grace,
@@ -176,6 +179,9 @@ impl VirtualTunnel {
         }
         self.forward = desired.forward;
         self.crossings.clone_from(&desired.crossings);
+        let known = std::mem::take(&mut self.watched);
+        let sent = |to: &IpAddr| known.get(to).copied().unwrap_or(Sent { to: *to, packets: 0, bytes: 0 });
+        self.watched = desired.watched.iter().map(|to| (*to, sent(to))).collect();
         let of = |nets: &[IpNet], peer: usize| nets.iter().map(|net| (*net, peer)).collect::<Vec<_>>();
         let prefixes = wanted.iter().flat_map(|(peer, want)| of(&want.allowed, *peer)).collect();
         let announced = wanted.iter().flat_map(|(peer, want)| of(&want.accept, *peer)).collect();
@@ -212,6 +218,10 @@ impl VirtualTunnel {
     /// Sends a packet by the allowed IPs. Gives false when no peer owns its destination.
     pub(super) fn send(&mut self, now: Time, packet: Packet, acts: &mut Vec<Act>) -> bool {
         let Some(peer) = self.allowed.owner(packet.dst) else { return false };
+        if let Some(sent) = self.watched.get_mut(&packet.dst) {
+            sent.packets += 1;
+            sent.bytes += packet.size() as u64;
+        }
         self.send_to(now, peer, Some(packet), acts);
         self.note_deadline(peer);
         true
@@ -290,7 +300,7 @@ impl VirtualTunnel {
             data_packets: peer.data_packets,
             allowed: Vec::new(),
         };
-        TunnelReport { peers: self.peers.iter().map(report).collect() }
+        TunnelReport { peers: self.peers.iter().map(report).collect(), sent: self.watched.values().copied().collect() }
     }
 
     fn note_deadline(&mut self, number: usize) {

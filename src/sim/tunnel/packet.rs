@@ -99,7 +99,7 @@ fn padded(size: usize) -> usize {
 
 impl Packet {
     /// Its size in bytes.
-    fn size(&self) -> usize {
+    pub(in crate::sim) fn size(&self) -> usize {
         match &self.payload {
             Payload::Control(bytes) => CONTROL + bytes.len(),
             Payload::Ping(_) | Payload::Pong(_) => PING,

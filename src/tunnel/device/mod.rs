@@ -11,6 +11,8 @@ mod difference;
 mod observation;
 #[cfg(test)]
 mod tests;
+#[cfg(target_os = "linux")]
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -184,6 +186,8 @@ pub struct Driven<D> {
     control: ControlSocket,
     ending: Box<dyn Ending>,
     complained: Option<Duration>,
+    #[cfg(target_os = "linux")]
+    watch: watch::Watch,
 }
 
 /// What a device must have for itself.
@@ -217,6 +221,8 @@ impl<D: Device> Driven<D> {
             control,
             ending,
             complained: None,
+            #[cfg(target_os = "linux")]
+            watch: watch::Watch::default(),
         }
     }
 
@@ -263,6 +269,8 @@ impl<D: Device> Driven<D> {
 
 impl<D: Device> Tunnel for Driven<D> {
     fn set(&mut self, desired: &DesiredTunnel) -> Result<(), TunnelError> {
+        #[cfg(target_os = "linux")]
+        self.watch.set(&self.name, &desired.watched);
         let state = self.read()?;
         self.wishes.want(desired, Some(self.own_public));
         if self.settle(&state)? == 0 {
@@ -288,7 +296,11 @@ impl<D: Device> Tunnel for Driven<D> {
             state = self.read()?;
         }
         let peers = self.observations.look(&state, &self.control.traffic(), Times::now());
-        Ok(TunnelReport { peers })
+        #[cfg(target_os = "linux")]
+        let sent = self.watch.look();
+        #[cfg(not(target_os = "linux"))]
+        let sent = Vec::new();
+        Ok(TunnelReport { peers, sent })
     }
 
     fn send_control(&mut self, to: SocketAddrV6, payload: &[u8]) {

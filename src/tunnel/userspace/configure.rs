@@ -20,7 +20,7 @@ use super::peers::PeerSlot;
 use super::plane::DataPlane;
 use super::uapi::parse::{Secret, SetPeer, SetRequest};
 use crate::mesh::ids::WgPublicKey;
-use crate::mesh::io::{DesiredPeer, DesiredTunnel, PeerReport, TunnelReport};
+use crate::mesh::io::{DesiredPeer, DesiredTunnel, PeerReport, Sent, TunnelReport};
 
 impl DataPlane {
     /// Makes the peers look like `desired`: adds, moves, then removes. Peers that did not change keep their sessions,
@@ -29,6 +29,9 @@ impl DataPlane {
         self.table.forward = desired.forward;
         self.table.crossings.clone_from(&desired.crossings);
         self.table.path_mtus = Arc::new(desired.path_mtus.iter().map(|(prefix, mtu)| (prefix.addr(), *mtu)).collect());
+        let known = Arc::clone(&self.table.watched);
+        let watched = desired.watched.iter().map(|address| (*address, known.get(address).cloned().unwrap_or_default()));
+        self.table.watched = Arc::new(watched.collect());
         self.mesh_prefixes.clear();
         let mut links: HashMap<Ipv6Addr, PeerSlot> = HashMap::new();
         let mut fresh = Vec::with_capacity(desired.peers.len());
@@ -249,7 +252,9 @@ impl DataPlane {
         });
         let mut peers: Vec<PeerReport> = peers.collect();
         peers.sort_by_key(|peer| peer.public_key);
-        TunnelReport { peers }
+        let sent = self.table.watched.iter();
+        let sent = sent.map(|(to, sent)| Sent { to: *to, packets: sent.packets.get(), bytes: sent.bytes.get() });
+        TunnelReport { peers, sent: sent.filter(|sent| sent.packets > 0).collect() }
     }
 
     /// The prefixes of each peer, sorted.

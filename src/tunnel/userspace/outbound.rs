@@ -56,6 +56,7 @@ impl Outbound {
             let why = Reason::Unreachable;
             return self.answers.answer(&self.shared, table, (packet, &header), why, Sender::Local, now, ports);
         };
+        table.note_sent(&header.destination, header.length);
         let mtu = table.mtu_to(header.destination);
         // Linux has routes with an MTU for these, which nothing larger takes.
         if cfg!(target_os = "macos") && header.length > usize::from(mtu) && header.dont_fragment {

@@ -1,7 +1,7 @@
 //! What all threads share: the table of peers and prefixes, as a snapshot that the control thread replaces as a whole,
 //! and counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +40,8 @@ pub(super) struct Table {
     pub(super) crossings: Option<Arc<Crossings>>,
     /// Where packets of full size do not pass, and what does.
     pub(super) path_mtus: Arc<BTreeMap<IpAddr, u16>>,
+    /// Addresses for which the mesh wants to know what is sent there.
+    pub(super) watched: Arc<HashMap<IpAddr, Arc<SentTo>>>,
 }
 
 impl Table {
@@ -52,6 +54,7 @@ impl Table {
             forward: false,
             crossings: None,
             path_mtus: Arc::default(),
+            watched: Arc::default(),
         }
     }
 
@@ -60,6 +63,17 @@ impl Table {
         let link = IpAddr::V6(self.own.link);
         let overlay = self.own.addresses.iter().find(|own| **own != link && own.is_ipv6() == other.is_ipv6());
         overlay.copied().or_else(|| other.is_ipv6().then_some(link))
+    }
+
+    /// Counts a packet to an address, if that is watched.
+    pub(super) fn note_sent(&self, to: &IpAddr, bytes: usize) {
+        // As with the MTUs: asked for every packet, and seldom for anything.
+        if !self.watched.is_empty()
+            && let Some(sent) = self.watched.get(to)
+        {
+            sent.packets.add(1);
+            sent.bytes.add(bytes as u64);
+        }
     }
 
     /// Longest packet in bytes that passes to an address.
@@ -89,10 +103,17 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    #[cfg(test)]
     pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// What was sent to one address.
+#[derive(Debug, Default)]
+pub(super) struct SentTo {
+    /// Packets, or large ones that stand for many.
+    pub(super) packets: Counter,
+    pub(super) bytes: Counter,
 }
 
 /// Packets that went nowhere, and why: for the debug log.
