@@ -112,6 +112,8 @@ pub struct Engine {
     /// What other ways there are from here, once someone looked.
     alternatives: OnceCell<view::Alternatives>,
     uplinks: BTreeSet<NodeId>,
+    /// What gateways were told of that.
+    uplinks_told: BTreeSet<NodeId>,
     /// Whether pairs outside the graph get direct links.
     pub(super) direct_on: bool,
     pub(super) local: LocalNetwork,
@@ -203,6 +205,7 @@ impl Engine {
             crossings: None,
             alternatives: OnceCell::new(),
             uplinks: BTreeSet::new(),
+            uplinks_told: BTreeSet::new(),
             direct_on: matches!(config.direct, DirectMode::Auto | DirectMode::Always),
             local: LocalNetwork::default(),
             windows: BTreeMap::new(),
@@ -458,11 +461,13 @@ impl Engine {
             }
             Timer::Confirm(id) => self.make_peer_anew(now, id),
             Timer::Release(id) => self.release(id),
+            Timer::Sightings => self.ask_sightings(now),
             Timer::Hold => self.dirty.graph = true,
             Timer::Past => self.forget_past(now),
             Timer::Review => {
                 self.dirty.own = true;
                 self.review_demand(now);
+                self.release_spare_gateways(now);
                 if now >= self.firm_from && !std::mem::replace(&mut self.votes_firmly, true) {
                     self.dirty.standing = true;
                 }
@@ -534,6 +539,7 @@ impl Engine {
             }
             if std::mem::take(&mut self.dirty.own) {
                 self.choose_uplinks();
+                self.tell_uplinks(now);
                 self.originate(now);
             }
             if std::mem::take(&mut self.dirty.graph) {

@@ -23,8 +23,9 @@ use crate::mesh::event::Event;
 use crate::mesh::time::Time;
 
 /// How long the two ends of a direct pair outside the LSDB may disagree where all that the one end says is lost: the other
-/// end asks again after its idle interval of 9.5 s and finds the link dead 1.8 s later; and a round trip or two.
-const SWITCH: Duration = Duration::from_secs(12);
+/// end asks again after its idle interval of 110 s (at once when there is traffic) and finds the link dead 1.8 s later; and a
+/// round trip or two.
+const SWITCH: Duration = Duration::from_secs(113);
 /// How long nodes may stay apart that the underlay lets meet.
 const APART: Duration = Duration::from_secs(60);
 /// The longest life of a packet, waiting for handshakes aside.

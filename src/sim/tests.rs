@@ -146,15 +146,21 @@ fn the_same_seed_gives_the_same_run_and_another_one_another() {
     assert_ne!(trace(4), trace(5));
 }
 
-/// Bytes an hour of the first leaf at rest, in a mesh of two gateways and so many leaves behind firewalls.
-fn idle_traffic(leaves: usize) -> u64 {
-    let leaf =
-        |n: usize| format!("  l{n}: {{ address: 10.1.2.{n}, attach: {{ net: 198.18.2.{n} }}, firewall: true }}\n");
+/// Bytes a day of the first leaf at rest, of this class, in a mesh of so many gateways and leaves behind firewalls.
+fn idle_traffic(gateways: usize, leaves: usize, class: &str) -> u64 {
+    let gateway =
+        |n: usize| format!("  g{n}: {{ address: 10.1.1.{n}, attach: {{ net: 198.18.1.{n} }}, static: true }}\n");
+    let leaf = |n: usize| {
+        let (high, low) = (2 + n / 250, 1 + n % 250);
+        let class = if n == 1 { class } else { "server" };
+        format!(
+            "  l{n}: {{ address: 10.1.{high}.{low}, attach: {{ net: 198.18.{high}.{low} }}, firewall: true, class: {class} }}\n"
+        )
+    };
     let text = format!(
-        "name: crowd\nabout: many leaves at rest\nnetwork: {{ subnet: 10.1.0.0/16 }}\nduration: 8m\n\
-         segments: {{ net: {{ prefix: 198.18.0.0/16 }} }}\nnodes:\n  \
-         g1: {{ address: 10.1.1.1, attach: {{ net: 198.18.1.1 }}, static: true }}\n  \
-         g2: {{ address: 10.1.1.2, attach: {{ net: 198.18.1.2 }}, static: true }}\n{}",
+        "name: crowd\nabout: many leaves at rest\nnetwork: {{ subnet: 10.1.0.0/16 }}\nduration: 45m\n\
+         segments: {{ net: {{ prefix: 198.18.0.0/16 }} }}\nnodes:\n{}{}",
+        (1..=gateways).map(gateway).collect::<String>(),
         (1..=leaves).map(leaf).collect::<String>()
     );
     let scenario = Scenario::parse(&text).expect("a scenario");
@@ -163,16 +169,17 @@ fn idle_traffic(leaves: usize) -> u64 {
     let leaf = world.number("l1").expect("a leaf");
     world.run_until(Time::from_secs(180));
     let before = world.underlay_bytes(leaf);
-    world.run_until(Time::from_secs(480));
+    world.run_until(Time::from_secs(180 + 2_400));
     assert!(world.violations().is_empty(), "{:?}", world.violations());
-    (world.underlay_bytes(leaf) - before) * 12
+    (world.underlay_bytes(leaf) - before) * 36
 }
 
 #[test]
 fn a_leaf_at_rest_costs_the_same_in_a_crowd() {
     // Both above the size at which pairs are direct by themselves.
-    let (few, many) = (idle_traffic(18), idle_traffic(36));
-    assert!(many <= few + few / 4, "{few} bytes an hour among 20 nodes, {many} among 38");
-    // Two uplinks, each with a hello and its echo of 190 bytes every 10 s, and digests now and then.
-    assert!(many <= 400_000, "{many} bytes an hour");
+    let (few, many) = (idle_traffic(3, 17, "server"), idle_traffic(3, 97, "server"));
+    assert!(many <= few + few / 10, "{few} bytes a day among 20 nodes, {many} among 100");
+    assert!(many <= 3_000_000, "{many} bytes a day");
+    let mobile = idle_traffic(3, 97, "mobile");
+    assert!(mobile <= 1_000_000, "{mobile} bytes a day");
 }

@@ -12,6 +12,9 @@ use super::super::wire::{Hello, Message};
 use super::{Engine, FLOOD_FROM, MAX_UPLINKS, Neighbour};
 use std::time::Duration;
 
+/// A link to a gateway that is no uplink is kept for so long.
+const SPARE: Duration = Duration::from_secs(30);
+
 impl Engine {
     /// Sets the interval of questions by what the link carries.
     pub(super) fn set_interval(&mut self, now: Time, id: NodeId) {
@@ -24,14 +27,15 @@ impl Engine {
         }
         neighbour.link.set_interval(interval, now);
         self.arm_probe(now, id);
+        self.arm_size(now, id);
     }
 
     /// Sets the timer of a neighbour's next question.
     pub(in super::super) fn arm_probe(&mut self, now: Time, id: NodeId) {
         let Some(neighbour) = self.neighbours.get(&id) else { return };
         let installed = self.standing.admitted.contains(&id) && self.standing.admitted.contains(&self.id);
-        let seeks =
-            neighbour.link.is_up() || neighbour.wanted || neighbour.hint.is_some() && neighbour.link.attempts() < 60;
+        let tried = neighbour.hint.is_some() && neighbour.link.attempts() < 60;
+        let seeks = neighbour.link.is_up() || neighbour.wanted || tried || neighbour.link.fell_lately(now);
         if installed && seeks && !self.left {
             self.timers.set(Timer::Probe(id), neighbour.link.next().max(now));
         } else {
@@ -117,9 +121,15 @@ impl Engine {
 
     pub(super) fn link_down(&mut self, now: Time, id: NodeId, why: &str) {
         let name = self.name_of(&id);
-        self.event(Severity::Warning, EventKind::Link, &name, format!("the link to {name} is down: {why}"));
+        // A leaf that has its uplinks lets go of further gateways.
+        let missed = self.is_uplink(&id) || self.neighbours.get(&id).is_some_and(|neighbour| neighbour.direct.is_on());
+        let severity = if missed { Severity::Warning } else { Severity::Info };
+        self.event(severity, EventKind::Link, &name, format!("the link to {name} is down: {why}"));
         self.count("links_lost");
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        if !missed {
+            neighbour.link.let_go();
+        }
         neighbour.outbox.clear();
         neighbour.uplink_theirs = false;
         neighbour.path_mtu.link_down();
@@ -221,6 +231,47 @@ impl Engine {
             costs.map(|(cost, id)| (!self.uplinks.contains(&id), cost, id)).collect();
         choice.sort_unstable();
         self.uplinks = choice.into_iter().take(self.max_uplinks()).map(|(_, _, id)| id).collect();
+    }
+
+    /// Tells gateways at once which of them are uplinks now. They count such a link, and send news, only when a hello says
+    /// so, and an idle link is asked seldom.
+    pub(super) fn tell_uplinks(&mut self, now: Time) {
+        if self.uplinks == self.uplinks_told {
+            return;
+        }
+        let before = std::mem::replace(&mut self.uplinks_told, self.uplinks.clone());
+        for id in before.union(&self.uplinks_told).copied().collect::<Vec<NodeId>>() {
+            if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                neighbour.link.ask_within(now, Duration::ZERO);
+            }
+            self.arm_probe(now, id);
+        }
+    }
+
+    /// A leaf that has its uplinks for a while lets go of the links to further gateways: each costs as much as an uplink.
+    pub(super) fn release_spare_gateways(&mut self, now: Time) {
+        if self.standing.is_gateway(&self.id) || self.uplinks.len() < self.max_uplinks() {
+            return;
+        }
+        let lasts = |at: Option<Time>| at.is_some_and(|at| now.since(at) >= SPARE);
+        let settled = |id: &NodeId| self.neighbours.get(id).is_some_and(|uplink| lasts(uplink.link.up_since()));
+        if !self.uplinks.iter().all(settled) {
+            return;
+        }
+        let spare = |neighbour: &&Neighbour| {
+            let id = &neighbour.id;
+            self.standing.is_gateway(id)
+                && !self.uplinks.contains(id)
+                && !neighbour.wanted
+                && lasts(neighbour.link.up_since())
+        };
+        let spare: Vec<NodeId> = self.neighbours.iter().filter(spare).map(|neighbour| neighbour.id).collect();
+        for id in spare {
+            if self.sightings.forget(&id) {
+                self.look_outside(now);
+            }
+            self.drop_neighbour(&id);
+        }
     }
 
     /// Which neighbours this node seeks by itself.

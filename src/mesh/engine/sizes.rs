@@ -13,12 +13,15 @@ use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::view::HealthLine;
 use super::super::wire::{Message, TUNNEL_HEADERS};
-use super::Engine;
+use super::{Engine, Neighbour};
 
 impl Engine {
     /// Sets the timer of the next question of a link's size.
     pub(super) fn arm_size(&mut self, now: Time, id: NodeId) {
-        let next = self.neighbours.get(&id).filter(|n| n.link.is_up()).and_then(|n| n.path_mtu.next());
+        // Of an idle link without a black hole it is enough to know what it carried when it was last in use.
+        let settled = |n: &Neighbour| n.path_mtu.rests() && n.path_mtu.black_hole().is_none();
+        let asks = |n: &&Neighbour| n.link.is_up() && (n.is_active(now) || !settled(n));
+        let next = self.neighbours.get(&id).filter(asks).and_then(|n| n.path_mtu.next());
         match next.filter(|_| !self.left) {
             Some(next) => self.timers.set(Timer::Size(id), next.max(now)),
             None => self.timers.stop(Timer::Size(id)),

@@ -21,6 +21,8 @@ const LIST: usize = 50;
 const RECONCILE: Duration = Duration::from_millis(250);
 /// ... and less and less often, up to this, while it changes nothing on either side.
 const RECONCILE_LONGEST: Duration = Duration::from_secs(60);
+/// Two that differ compare again after so long, and then less often, too.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Sends an item to every neighbour but the one it came from.
@@ -43,6 +45,12 @@ impl Engine {
     pub(in super::super) fn retransmit(&mut self, now: Time, id: NodeId) {
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         let due = neighbour.outbox.take_due(now);
+        if neighbour.outbox.is_late() && neighbour.link.is_up() {
+            // What is not acknowledged says that the link may be dead long before an idle one is asked.
+            neighbour.link.hurry(now);
+            self.arm_probe(now, id);
+        }
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         if let Some(next) = neighbour.outbox.next() {
             self.timers.set(Timer::Retransmit(id), next);
         }
@@ -161,6 +169,7 @@ impl Engine {
         if ours == theirs {
             return;
         }
+        self.compare_again(now, id);
         let Some(to) = self.transport(now, &id) else { return };
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         let same = match neighbour.reconciled {
@@ -182,6 +191,15 @@ impl Engine {
             Message::Buckets(self.lsdb.buckets())
         };
         self.send(&first, &id, to);
+    }
+
+    /// Two databases differ: what is exchanged now may get lost, and an idle link is not asked for minutes. So it is asked
+    /// again until they are the same, more and more seldom while nothing changes.
+    fn compare_again(&mut self, now: Time, id: NodeId) {
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let same = neighbour.reconciled.map_or(0, |(.., same)| same);
+        neighbour.link.ask_within(now, (AGAIN * 2_u32.pow(same.min(6))).min(RECONCILE_LONGEST));
+        self.arm_probe(now, id);
     }
 
     /// Bucket sums arrived: send the lists of those that differ.

@@ -56,6 +56,11 @@ impl Outbox {
         self.waiting.values().map(|waiting| waiting.due).min()
     }
 
+    /// Whether something was sent twice and not acknowledged.
+    pub(in super::super) fn is_late(&self) -> bool {
+        self.waiting.values().any(|waiting| waiting.attempts > 2)
+    }
+
     /// Whether everything is acknowledged.
     pub(in super::super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()

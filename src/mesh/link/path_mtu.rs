@@ -22,7 +22,7 @@ const STEP: u16 = 16;
 const LEAST: u16 = 1280;
 /// ... but what passes is found out roughly, for people.
 const ROUGHLY: [u16; 5] = [LEAST, 1200, 1024, 768, 576];
-/// A link is measured again after so long.
+/// A link is measured again after so long, if it is in use: a question and its answer are as long as they can be.
 const EVERY: Duration = Duration::from_secs(600);
 /// A link that came up, or whose way changed, is measured after so long.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -77,6 +77,8 @@ pub struct PathMtu {
     silent: bool,
     run: Option<Run>,
     next: Option<Time>,
+    /// Whether what it carries is known, and `next` is only to know it again.
+    rests: bool,
 }
 
 /// One measurement.
@@ -113,6 +115,7 @@ impl PathMtu {
             silent: false,
             run: None,
             next: None,
+            rests: false,
         }
     }
 
@@ -136,11 +139,17 @@ impl PathMtu {
         self.run = None;
         self.tries = 0;
         self.next = Some(now + SETTLING);
+        self.rests = false;
     }
 
     /// When [`Self::poll`] wants to be called.
     pub fn next(&self) -> Option<Time> {
         self.next
+    }
+
+    /// Whether it was measured, and is only to be measured again some time.
+    pub fn rests(&self) -> bool {
+        self.rests
     }
 
     /// The largest packet that this end may send over the link, with an own MTU of `own`.
@@ -254,6 +263,7 @@ impl PathMtu {
         self.found = Some(found);
         self.rest(now, jitter);
         if self.black_hole() != before {
+            self.rests = false;
             self.greeted = false;
             self.next = Some(now + PACE);
         }
@@ -263,6 +273,7 @@ impl PathMtu {
     fn rest(&mut self, now: Time, jitter: f64) {
         self.run = None;
         self.tries = 0;
+        self.rests = true;
         self.next = Some(now + EVERY.mul_f64(0.9 + 0.2 * jitter));
     }
 

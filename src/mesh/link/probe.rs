@@ -9,8 +9,9 @@ use super::damping::Damping;
 
 /// Interval of questions on a link that carries traffic or joins two gateways.
 pub const ACTIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// Interval of questions on an idle link: a little less than the 10 s after which WireGuard would send a keepalive.
-pub const IDLE_INTERVAL: Duration = Duration::from_millis(9_500);
+/// Interval of questions on an idle link: mappings of NATs are kept by WireGuard's keepalives, which cost a sixth, and the
+/// first packet of a user brings a question at once.
+pub const IDLE_INTERVAL: Duration = Duration::from_secs(110);
 /// Interval of questions while an answer is missing.
 const FAST_INTERVAL: Duration = Duration::from_millis(150);
 /// A link without an echo for so long after an unanswered question is dead: 12 questions, of which all are lost once
@@ -54,6 +55,8 @@ pub struct Link {
     heard: Option<(u32, Time)>,
     up: bool,
     up_since: Option<Time>,
+    /// When it was found dead, if it is not up since.
+    fell_at: Option<Time>,
     proofs: u32,
     /// The oldest question without an answer.
     waiting_since: Option<Time>,
@@ -81,6 +84,7 @@ impl Link {
             heard: None,
             up: false,
             up_since: None,
+            fell_at: None,
             proofs: 0,
             waiting_since: None,
             proven_at: None,
@@ -100,6 +104,17 @@ impl Link {
     /// Since when it is up.
     pub fn up_since(&self) -> Option<Time> {
         self.up_since
+    }
+
+    /// Whether it was found dead so lately that the other end, which may ask no more often than an idle link is asked, need
+    /// not know it: then it must hear questions as soon as something passes again.
+    pub fn fell_lately(&self, now: Time) -> bool {
+        self.fell_at.is_some_and(|at| now.since(at) < 2 * IDLE_INTERVAL)
+    }
+
+    /// Nobody needs it: it is not asked for any more.
+    pub fn let_go(&mut self) {
+        self.fell_at = None;
     }
 
     /// Number of echoes since it was down.
@@ -132,12 +147,19 @@ impl Link {
         self.interval
     }
 
-    /// Sets the interval of questions while the link is up. A shorter one acts at once.
+    /// Sets the interval of questions while the link is up. A shorter one brings a question at once.
     pub fn set_interval(&mut self, interval: Duration, now: Time) {
         if interval < self.interval && self.up {
-            self.next = self.next.min(now + interval);
+            self.next = self.next.min(now);
         }
         self.interval = interval;
+    }
+
+    /// Asks after this time, if not sooner.
+    pub fn ask_within(&mut self, now: Time, wait: Duration) {
+        if self.up {
+            self.next = self.next.min(now + wait);
+        }
     }
 
     /// Asks at the next opportunity, starting over with short intervals.
@@ -239,6 +261,7 @@ impl Link {
             return LinkChange::None;
         }
         self.up = true;
+        self.fell_at = None;
         self.up_since = Some(now);
         self.waiting_since = None;
         self.cost.restart();
@@ -263,6 +286,7 @@ impl Link {
 
     fn fall(&mut self, now: Time) {
         self.up = false;
+        self.fell_at = Some(now);
         self.up_since = None;
         self.proofs = 0;
         self.waiting_since = None;

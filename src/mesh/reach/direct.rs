@@ -346,6 +346,8 @@ impl Engine {
         neighbour.direct.phase = Phase::Off;
         neighbour.direct.not_before = now + Duration::from_secs(2);
         neighbour.wanted = sought;
+        // The other end hears by the next question, if by nothing else.
+        neighbour.link.hurry(now);
         self.mark_plan();
         if let Some(number) = number {
             self.event(Severity::Info, EventKind::Path, &name, format!("{name}: no longer direct: {why}"));

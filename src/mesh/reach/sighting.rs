@@ -13,6 +13,7 @@ use super::super::engine::Engine;
 use super::super::ids::NodeId;
 use super::super::io::LocalNetwork;
 use super::super::time::Time;
+use super::super::timer::Timer;
 use super::super::view::NatKind;
 
 /// Two gateways contradict each other only when both spoke again so long after the later one's news: a router that was
@@ -43,6 +44,8 @@ pub(in super::super) struct Outside {
     pub(in super::super) endpoints: Vec<SocketAddr>,
     /// The addresses of its NAT, sorted.
     pub(in super::super) addresses: Vec<IpAddr>,
+    /// Whether gateways contradict each other, and it is too early to believe that.
+    pub(in super::super) unsettled: bool,
 }
 
 impl Sightings {
@@ -78,7 +81,9 @@ impl Sightings {
             // The latest news, and of equally old ones always the same.
             let newest = sightings.iter().max_by_key(|sighting| (sighting.since, sighting.seen));
             outside.endpoints.extend(newest.map(|sighting| sighting.seen));
-            outside.nat = outside.nat.max(kind_of(sightings));
+            let (kind, unsettled) = kind_of(sightings);
+            outside.nat = outside.nat.max(kind);
+            outside.unsettled |= unsettled;
         }
         outside.endpoints.sort_unstable();
         outside
@@ -102,6 +107,16 @@ impl Engine {
         self.look_outside(now);
     }
 
+    /// Gateways contradicted each other a moment ago: asks them again.
+    pub(in super::super) fn ask_sightings(&mut self, now: Time) {
+        for id in self.sightings.by.keys().copied().collect::<Vec<NodeId>>() {
+            if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                neighbour.link.hurry(now);
+            }
+            self.arm_probe(now, id);
+        }
+    }
+
     /// Works out anew how this node looks from outside, and tells the others where to try.
     pub(in super::super) fn look_outside(&mut self, now: Time) {
         let outside = self.sightings.judge(&self.local);
@@ -109,6 +124,9 @@ impl Engine {
             return;
         }
         let before = std::mem::replace(&mut self.outside, outside);
+        if self.outside.unsettled {
+            self.timers.set_no_later(Timer::Sightings, now + NEWS);
+        }
         if before.endpoints != self.outside.endpoints {
             self.describe_self_again();
             self.try_all_again(now);
@@ -116,20 +134,22 @@ impl Engine {
     }
 }
 
-/// The kind of one NAT that several gateways look at.
-fn kind_of(sightings: &[&Sighting]) -> NatKind {
-    let mut kind = NatKind::Unknown;
+/// The kind of one NAT that several gateways look at, and whether they contradict each other too early.
+fn kind_of(sightings: &[&Sighting]) -> (NatKind, bool) {
+    let (mut kind, mut unsettled) = (NatKind::Unknown, false);
     for (number, one) in sightings.iter().enumerate() {
         for other in sightings.iter().skip(number + 1).filter(|other| other.gateway != one.gateway) {
             let settled = one.told.min(other.told) >= one.since.max(other.since) + NEWS;
             if one.seen == other.seen {
                 kind = kind.max(NatKind::EndpointIndependent);
             } else if settled {
-                return NatKind::AddressDependent;
+                return (NatKind::AddressDependent, false);
+            } else {
+                unsettled = true;
             }
         }
     }
-    kind
+    (kind, unsettled)
 }
 
 #[cfg(test)]
