@@ -136,9 +136,7 @@ impl Engine {
         self.timers.stop(Timer::Size(id));
         self.uplinks.remove(&id);
         self.timers.stop(Timer::Retransmit(id));
-        if self.sightings.forget(&id) {
-            self.look_outside(now);
-        }
+        self.forget_sighting(now, &id);
         self.end_direct(now, id, "the link is dead");
         self.dirty.own = true;
         self.dirty.plan = true;
@@ -267,9 +265,7 @@ impl Engine {
         };
         let spare: Vec<NodeId> = self.neighbours.iter().filter(spare).map(|neighbour| neighbour.id).collect();
         for id in spare {
-            if self.sightings.forget(&id) {
-                self.look_outside(now);
-            }
+            self.forget_sighting(now, &id);
             self.drop_neighbour(&id);
         }
     }

@@ -19,6 +19,7 @@ pub(in super::super) fn is_public(address: &IpAddr) -> bool {
         IpAddr::V4(v4) => {
             let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
             !(v4.is_private() || v4.is_link_local() || v4.is_loopback() || v4.is_unspecified() || shared)
+                && !(v4.is_multicast() || v4.is_broadcast())
         }
         IpAddr::V6(v6) => {
             let unicast_global = (v6.segments()[0] & 0xe000) == 0x2000;

@@ -82,7 +82,7 @@ impl Engine {
 
     /// The tunnel tells what was sent to the watched addresses.
     pub(in super::super) fn hear_sent(&mut self, now: Time, sent: &[Sent]) {
-        self.demand.windows.retain(|address, _| sent.iter().any(|sent| sent.to == *address));
+        self.demand.windows.retain(|_, (_, since)| now.since(*since) < IDLE);
         for one in sent {
             if !self.demand.is_enough(now, *one) {
                 continue;

@@ -56,11 +56,6 @@ impl Sightings {
         self.by.insert(by, Sighting { seen, gateway, since, told: now });
     }
 
-    /// Its link is gone, and with it the mapping.
-    pub(in super::super) fn forget(&mut self, by: &NodeId) -> bool {
-        self.by.remove(by).is_some()
-    }
-
     /// This node is somewhere else now.
     pub(in super::super) fn clear(&mut self) {
         self.by.clear();
@@ -114,6 +109,13 @@ impl Engine {
                 neighbour.link.hurry(now);
             }
             self.arm_probe(now, id);
+        }
+    }
+
+    /// The link to a gateway is gone, and with it the mapping that it saw.
+    pub(in super::super) fn forget_sighting(&mut self, now: Time, by: &NodeId) {
+        if self.sightings.by.remove(by).is_some() {
+            self.look_outside(now);
         }
     }
 

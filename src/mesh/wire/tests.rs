@@ -44,6 +44,34 @@ fn a_join_request_fills_its_datagram_so_that_no_reply_is_longer() {
 }
 
 #[test]
+fn where_a_gateway_sees_a_node_is_padding_to_versions_that_do_not_know_it() {
+    let hello = |seen| Hello {
+        seq: 1,
+        echo: Some((2, 3)),
+        wants_reply: true,
+        uplink: true,
+        floods: false,
+        switched: None,
+        digest: 4,
+        item: None,
+        seen,
+    };
+    let decoded = |bytes: &[u8]| Message::decode(Kind::Hello, bytes);
+    let without = Message::Hello(hello(None)).encode();
+    for seen in ["198.51.100.20:50003", "[2001:db8::7]:1"] {
+        let message = Message::Hello(hello(Some(seen.parse().expect("an endpoint"))));
+        let bytes = message.encode();
+        assert!(bytes.starts_with(&without), "what they know is where it was");
+        assert_eq!(decoded(&bytes), Some(message));
+        // Cut short it is none, and harms nothing else.
+        assert_eq!(decoded(&bytes[..bytes.len() - 1]), Some(Message::Hello(hello(None))));
+    }
+    for padding in [&[][..], &[0], &[0; 40], &[7; 40], &[0xff; 3]] {
+        assert_eq!(decoded(&[&without[..], padding].concat()), Some(Message::Hello(hello(None))), "{padding:?}");
+    }
+}
+
+#[test]
 fn a_question_of_size_fills_the_packet_that_it_names_and_nothing_else_is_as_long() {
     for size in [256, 1280, 1420, 9000] {
         let probe = SizeProbe { number: 7, is_answer: false, size, mtu: 1420, found: None };
