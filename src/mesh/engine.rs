@@ -17,6 +17,7 @@ mod receive;
 mod reload;
 mod saved;
 mod sizes;
+mod sought;
 mod view;
 mod what_if;
 mod why;
@@ -73,6 +74,10 @@ const CONFIRM_WAIT: Duration = Duration::from_millis(300);
 const LISTEN: Duration = Duration::from_secs(5);
 /// Interval of the review of costs, damped links and uplinks.
 const REVIEW: Duration = Duration::from_secs(1);
+/// A mesh of more nodes than this is large: news wait a little for each other.
+const LARGE: usize = 64;
+/// Paths of a large mesh are computed at most once in so long for each of its nodes: with 1,000 nodes each 300 ms.
+const PACE: Duration = Duration::from_micros(300);
 /// With `direct: auto`, pairs are direct while the mesh has at most so many nodes ...
 const DIRECT_ON: usize = 12;
 /// ... and no longer when it has more than this.
@@ -99,7 +104,7 @@ pub struct Engine {
     pub(super) statics: Vec<StaticState>,
     pub(super) timers: Timers,
     own: OwnRecord,
-    graph: Graph,
+    pub(super) graph: Graph,
     effective_hash: u64,
     pub(super) paths: Paths,
     /// What acted lately, the last first, and until when packets may still come by it.
@@ -139,6 +144,10 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     counters: BTreeMap<&'static str, u64>,
     dirty: Dirty,
+    /// The neighbour that this leaf learns the database from, and when something new came last.
+    pub(super) learns_from: Option<(NodeId, Time)>,
+    /// When who holds what and the paths were computed last.
+    computed_at: Option<Time>,
     save_token: u64,
     save_failed: bool,
     /// Votes that wait for the disk before they are told.
@@ -163,6 +172,8 @@ pub struct Engine {
 #[derive(Clone, Copy, Debug, Default)]
 struct Dirty {
     standing: bool,
+    /// What nodes say of themselves, which the plan depends on beside who holds what.
+    abouts: bool,
     own: bool,
     graph: bool,
     crossings: bool,
@@ -206,7 +217,11 @@ impl Engine {
             alternatives: OnceCell::new(),
             uplinks: BTreeSet::new(),
             uplinks_told: BTreeSet::new(),
-            direct_on: matches!(config.direct, DirectMode::Auto | DirectMode::Always),
+            direct_on: match config.direct {
+                DirectMode::Auto => sought::begins_small(&config),
+                DirectMode::Always => true,
+                DirectMode::Never | DirectMode::OnDemand => false,
+            },
             local: LocalNetwork::default(),
             windows: BTreeMap::new(),
             statements: BTreeMap::new(),
@@ -221,7 +236,9 @@ impl Engine {
             system: None,
             outputs: VecDeque::new(),
             counters: BTreeMap::new(),
-            dirty: Dirty { standing: true, own: true, graph: true, crossings: true, plan: true },
+            dirty: Dirty { standing: true, abouts: true, own: true, graph: true, crossings: true, plan: true },
+            learns_from: None,
+            computed_at: None,
             save_token: 0,
             save_failed: false,
             unsaved_votes: Vec::new(),
@@ -243,7 +260,7 @@ impl Engine {
         engine.timers.set(Timer::Expire, now + Duration::from_secs(60));
         engine.timers.set(Timer::Review, now + REVIEW);
         for index in 0..engine.statics.len() {
-            engine.timers.set(Timer::Join(index), now);
+            engine.timers.set(Timer::Join(index), now + engine.turn_of_static(index));
         }
         engine.settle(now);
         engine.seek_again(now, &restored);
@@ -463,6 +480,8 @@ impl Engine {
             Timer::Release(id) => self.release(id),
             Timer::Sightings => self.ask_sightings(now),
             Timer::Hold => self.dirty.graph = true,
+            // What waited is settled after this.
+            Timer::Settle => {}
             Timer::Past => self.forget_past(now),
             Timer::Review => {
                 self.dirty.own = true;
@@ -470,6 +489,8 @@ impl Engine {
                 self.release_spare_gateways(now);
                 if now >= self.firm_from && !std::mem::replace(&mut self.votes_firmly, true) {
                     self.dirty.standing = true;
+                    self.decide_direct(now);
+                    self.seek_direct(now);
                 }
                 self.timers.set(Timer::Review, now + REVIEW);
             }
@@ -527,14 +548,36 @@ impl Engine {
 
     /// Settles in the middle of an input: the tunnel must know a peer before a reply invites its handshake.
     pub(super) fn settle_before_reply(&mut self, now: Time) {
+        self.computed_at = None;
         self.settle(now);
+    }
+
+    /// Whether so many nodes take part that each piece of news would be work for all.
+    pub(super) fn is_large(&self) -> bool {
+        self.standing.admitted.len() > LARGE
+    }
+
+    /// Whether standing and paths have to wait: in a large mesh news come all the time, and one computation serves many.
+    fn waits(&mut self, now: Time) -> bool {
+        if !(self.is_large() && (self.dirty.standing || self.dirty.graph)) || self.leaving {
+            return false;
+        }
+        let nodes = u32::try_from(self.standing.admitted.len()).unwrap_or(u32::MAX);
+        if let Some(due) = self.computed_at.map(|at| at + PACE * nodes).filter(|due| *due > now) {
+            self.timers.set_no_later(Timer::Settle, due);
+            return true;
+        }
+        self.computed_at = Some(now);
+        false
     }
 
     /// Brings everything that depends on what changed up to date.
     fn settle(&mut self, now: Time) {
         // Each round may make work for the next one: a vote changes who holds what, an admission brings an uplink.
+        let waits = self.waits(now);
         for _ in 0..8 {
-            if std::mem::take(&mut self.dirty.standing) {
+            if !waits && std::mem::take(&mut self.dirty.standing) {
+                self.dirty.plan |= std::mem::take(&mut self.dirty.abouts);
                 self.decide_standing(now);
             }
             if std::mem::take(&mut self.dirty.own) {
@@ -542,10 +585,10 @@ impl Engine {
                 self.tell_uplinks(now);
                 self.originate(now);
             }
-            if std::mem::take(&mut self.dirty.graph) {
+            if !waits && std::mem::take(&mut self.dirty.graph) {
                 self.find_paths(now);
             }
-            if !(self.dirty.standing || self.dirty.own || self.dirty.graph) {
+            if waits || !(self.dirty.standing || self.dirty.own || self.dirty.graph) {
                 break;
             }
         }
@@ -592,7 +635,9 @@ impl Engine {
         self.refresh_wanted(now);
         let votes_count = self.standing.static_of(&self.id).is_some() && !self.leaving;
         if votes_count {
-            for vote in votes_to_cast(&self.config, self.id, &self.lsdb, &self.standing, self.votes_firmly) {
+            let in_touch = |id: &NodeId| self.paths.contains_key(id);
+            let (config, firm) = (&self.config, self.votes_firmly);
+            for vote in votes_to_cast(config, self.id, &self.lsdb, &self.standing, firm, in_touch) {
                 let item = self.signer.item(Body::Vote(vote));
                 self.unsaved_votes.push((item.key().hash(), item.hash()));
                 self.lsdb.insert(item, Duration::ZERO, &[], now);
@@ -626,7 +671,7 @@ impl Engine {
             self.event(Severity::Info, EventKind::Node, &name, format!("{name} {why}"));
             self.disconnect(now, id);
         }
-        self.decide_direct();
+        self.decide_direct(now);
         self.seek_direct(now);
     }
 
@@ -721,6 +766,11 @@ impl Engine {
             let name = self.config.name.to_string();
             self.event(Severity::Info, EventKind::Ready, &name, format!("{name} takes part: {why}"));
         }
+    }
+
+    /// Whether a path leads there.
+    pub(super) fn reaches(&self, id: &NodeId) -> bool {
+        self.paths.contains_key(id)
     }
 
     pub(super) fn leaving(&self) -> bool {

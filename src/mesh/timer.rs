@@ -30,6 +30,8 @@ pub(super) enum Timer {
     Sightings,
     /// A link's change on hold acts now.
     Hold,
+    /// News have waited for each other long enough.
+    Settle,
     /// Nobody uses the paths that were any more.
     Past,
     /// Look at advertised costs, damped links and uplinks again.

@@ -36,6 +36,12 @@ const HOPELESS: f64 = 0.5;
 const LOOK_EVERY: u64 = 5;
 /// So many broken rules are enough to read.
 const ENOUGH: usize = 8;
+/// Of a mesh of more nodes than this, only some pairs are compared at each change, and all of them ...
+const SMALL: usize = 200;
+/// ... this often, in seconds of virtual time.
+const COMPARE_ALL_EVERY: u64 = 20;
+/// How many pairs are compared for each node whose tables changed.
+const PAIRS: usize = 16;
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +82,8 @@ pub(super) struct Watch {
     gateways: Vec<bool>,
     statics: Vec<bool>,
     adversaries: bool,
+    /// Which pairs of a large mesh are compared next.
+    drawn: u64,
     violations: Vec<Violation>,
     foreign: BTreeMap<(IpAddr, IpAddr), u64>,
 }
@@ -123,6 +131,7 @@ impl Watch {
                 .collect(),
             statics: nodes().map(|n| n.is_static && n.claims.is_none()).collect(),
             adversaries: machines.iter().any(|machine| machine.adversary),
+            drawn: 1,
             violations: Vec::new(),
             foreign: BTreeMap::new(),
         }
@@ -217,35 +226,54 @@ impl Watch {
         }
     }
 
-    /// I1 and I2 for all pairs of nodes with equal effective LSDBs.
+    /// I1 and I2 for all pairs of nodes with equal effective LSDBs; for some of them in a large mesh.
     pub(super) fn check_tables(&mut self, now: Time, machines: &[Machine]) {
-        for node in std::mem::take(&mut self.changed) {
-            let daemon = machines[node].daemon.as_ref().filter(|daemon| !daemon.leaving);
-            self.hashes[node] = daemon.map(|daemon| daemon.engine.effective_hash());
-            self.tables.read(node, machines);
+        let changed = std::mem::take(&mut self.changed);
+        for node in &changed {
+            let daemon = machines[*node].daemon.as_ref().filter(|daemon| !daemon.leaving);
+            self.hashes[*node] = daemon.map(|daemon| daemon.engine.effective_hash());
+            self.tables.read(*node, machines);
         }
+        let pairs = if machines.len() > SMALL && changed.len() < machines.len() {
+            self.draw_pairs(&changed, machines.len())
+        } else {
+            (0..machines.len()).flat_map(|a| (a + 1..machines.len()).map(move |b| (a, b))).collect()
+        };
         let mut disagreeing = BTreeMap::new();
-        for a in 0..machines.len() {
-            for b in a + 1..machines.len() {
-                let same = self.hashes[a].is_some() && self.hashes[a] == self.hashes[b];
-                if !same || machines[a].adversary || machines[b].adversary {
-                    continue;
+        for (a, b) in pairs {
+            let same = self.hashes[a].is_some() && self.hashes[a] == self.hashes[b];
+            if !same || machines[a].adversary || machines[b].adversary {
+                continue;
+            }
+            let Some((invariant, cause)) = self.disagreement(a, b, machines) else { continue };
+            let names = vec![machines[a].name.clone(), machines[b].name.clone()];
+            let overridden = self.tables.hops[a][b] == Some(b) || self.tables.hops[b][a] == Some(a);
+            if overridden && !(self.gateways[a] && self.gateways[b]) {
+                let since = *self.switching.get(&(a, b)).unwrap_or(&now);
+                disagreeing.insert((a, b), since);
+                if now.since(since) > SWITCH {
+                    self.broken(invariant, now, names, format!("{cause}, for {:?} now", now.since(since)));
                 }
-                let Some((invariant, cause)) = self.disagreement(a, b, machines) else { continue };
-                let names = vec![machines[a].name.clone(), machines[b].name.clone()];
-                let overridden = self.tables.hops[a][b] == Some(b) || self.tables.hops[b][a] == Some(a);
-                if overridden && !(self.gateways[a] && self.gateways[b]) {
-                    let since = *self.switching.get(&(a, b)).unwrap_or(&now);
-                    disagreeing.insert((a, b), since);
-                    if now.since(since) > SWITCH {
-                        self.broken(invariant, now, names, format!("{cause}, for {:?} now", now.since(since)));
-                    }
-                } else {
-                    self.broken(invariant, now, names, cause);
-                }
+            } else {
+                self.broken(invariant, now, names, cause);
             }
         }
         self.switching = disagreeing;
+    }
+
+    /// Some pairs of each changed node, and those that disagreed when they were compared last.
+    fn draw_pairs(&mut self, changed: &BTreeSet<usize>, nodes: usize) -> BTreeSet<(usize, usize)> {
+        let mut pairs: BTreeSet<(usize, usize)> = self.switching.keys().copied().collect();
+        for node in changed {
+            for _ in 0..PAIRS {
+                // Knuth's multiplier: any sequence that visits all will do.
+                self.drawn = self.drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let other = usize::try_from(self.drawn >> 33).unwrap_or(0) % nodes;
+                pairs.insert((*node.min(&other), *node.max(&other)));
+            }
+        }
+        pairs.retain(|(a, b)| a != b);
+        pairs
     }
 
     /// How two nodes with equal effective LSDBs disagree about the way between them.
@@ -270,8 +298,9 @@ impl Watch {
     /// I4, and direct pairs that go on disagreeing.
     pub(super) fn check_over_time(&mut self, now: Time, machines: &[Machine], underlay: &Underlay) {
         let secs = now.as_micros() / 1_000_000;
-        if !self.switching.is_empty() || secs.is_multiple_of(LOOK_EVERY * 2) {
-            // A hash can change without a table; now and then all are read anew.
+        // A hash can change without a table; now and then all are read anew.
+        let often = if machines.len() > SMALL { COMPARE_ALL_EVERY } else { LOOK_EVERY * 2 };
+        if machines.len() <= SMALL && !self.switching.is_empty() || secs.is_multiple_of(often) {
             self.changed.extend(0..machines.len());
         }
         if !secs.is_multiple_of(LOOK_EVERY) {

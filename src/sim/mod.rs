@@ -13,12 +13,13 @@
 //!
 //! Scenarios ([`scenario`]) say what is there, what happens and what must be true; the network-namespace tests read the
 //! same files. Random ones ([`random`]) come from a seed. The program `examples/simulate.rs` runs either kind, and
-//! prints the command that replays a failure.
+//! prints the command that replays a failure. Meshes of thousands ([`large`]) are run by `examples/scale.rs`.
 
 mod action;
 mod disk;
 pub mod invariants;
 pub mod journal;
+pub mod large;
 mod nat;
 mod network;
 mod node;

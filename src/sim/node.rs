@@ -76,7 +76,14 @@ impl Machine {
     }
 
     /// Starts the daemon. `keys` holds every node's WireGuard key by number.
-    pub(super) fn start(&mut self, now: Time, own: usize, keys: Vec<WgPublicKey>, grace: bool, check: Arc<Signatures>) {
+    pub(super) fn start(
+        &mut self,
+        now: Time,
+        own: usize,
+        keys: Arc<[WgPublicKey]>,
+        grace: bool,
+        check: Arc<Signatures>,
+    ) {
         self.starts += 1;
         let start = self.starts.to_le_bytes();
         let draw = hash(&[b"clock", &self.seed, &start]);

@@ -48,6 +48,17 @@ pub struct Hosts {
     pub slow: Duration,
 }
 
+/// How long engines took over their inputs, by a clock of the caller's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Inputs so far.
+    pub count: u64,
+    /// Time over all of them.
+    pub total: Duration,
+    /// The longest.
+    pub worst: Duration,
+}
+
 /// A simulated mesh.
 pub struct World {
     pub(super) now: Time,
@@ -58,7 +69,7 @@ pub struct World {
     pub(super) journal: Journal,
     pub(super) rng: ChaCha8Rng,
     pings: Pings,
-    keys: Vec<WgPublicKey>,
+    keys: Arc<[WgPublicKey]>,
     host_names: BTreeMap<String, usize>,
     hosts: Hosts,
     signatures: Arc<Signatures>,
@@ -66,6 +77,8 @@ pub struct World {
     acts: Vec<Act>,
     listened: Option<usize>,
     heard: Vec<(Time, Event)>,
+    stopwatch: Option<fn() -> Duration>,
+    steps: Steps,
 }
 
 /// Something that will happen. The number beside a machine's is that of its start: it is void after another one.
@@ -115,7 +128,7 @@ impl World {
             nodes.map(one).collect::<Vec<_>>()
         };
         // Keys depend on names and seed alone, so a first pass gives those that the network file pins.
-        let keys: Vec<WgPublicKey> = machine(&pinned).iter().map(|m| m.key).collect();
+        let keys: Arc<[WgPublicKey]> = machine(&pinned).iter().map(|m| m.key).collect();
         let pinned = scenario.nodes.keys().cloned().zip(keys.iter().copied()).collect();
         let host_names = scenario.nodes.values().enumerate();
         let host_names = host_names.filter_map(|(i, node)| Some((node.host_name.clone()?, i))).collect();
@@ -139,7 +152,19 @@ impl World {
             acts: Vec::new(),
             listened: None,
             heard: Vec::new(),
+            stopwatch: None,
+            steps: Steps::default(),
         }
+    }
+
+    /// Measures engines with this clock from now on; nothing in the run depends on it.
+    pub fn measure(&mut self, stopwatch: fn() -> Duration) {
+        self.stopwatch = Some(stopwatch);
+    }
+
+    /// What was measured since this was asked last.
+    pub fn steps(&mut self) -> Steps {
+        std::mem::take(&mut self.steps)
     }
 
     /// Keeps the events of a node from now on, as its daemon's journal would, for [`Self::heard`].
@@ -340,7 +365,13 @@ impl World {
         if self.machines[node].daemon.is_some() {
             return;
         }
-        self.machines[node].start(self.now, node, self.keys.clone(), !self.hosts.kernel, Arc::clone(&self.signatures));
+        self.machines[node].start(
+            self.now,
+            node,
+            Arc::clone(&self.keys),
+            !self.hosts.kernel,
+            Arc::clone(&self.signatures),
+        );
         let machine = &self.machines[node];
         self.journal.write(self.now, &machine.name, format!("starts for the {}. time", machine.starts));
         let start = machine.starts;
@@ -358,11 +389,22 @@ impl World {
     /// Tells an engine the machine's addresses.
     pub(super) fn network_changed(&mut self, node: usize) {
         let network = self.underlay.local_network(node);
-        if let Some(daemon) = &mut self.machines[node].daemon {
-            let now = daemon.engine_time(self.now);
-            daemon.engine.handle_network(now, network);
-            self.drain(node);
+        self.step(node, |engine, now| engine.handle_network(now, network));
+    }
+
+    /// One input of an engine, and all that it wants done then. Nothing happens where no daemon runs.
+    fn step(&mut self, node: usize, input: impl FnOnce(&mut Engine, Time)) {
+        let Some(daemon) = &mut self.machines[node].daemon else { return };
+        let now = daemon.engine_time(self.now);
+        let began = self.stopwatch.map(|clock| (clock, clock()));
+        input(&mut daemon.engine, now);
+        if let Some((clock, began)) = began {
+            let took = clock().saturating_sub(began);
+            self.steps.count += 1;
+            self.steps.total += took;
+            self.steps.worst = self.steps.worst.max(took);
         }
+        self.drain(node);
     }
 
     fn engine_deadline(&mut self, node: usize, start: u64) {
@@ -386,8 +428,7 @@ impl World {
         daemon.engine_call = None;
         let now = daemon.engine_time(self.now);
         if daemon.engine.next_timeout().is_some_and(|at| at <= now) {
-            daemon.engine.handle_timeout(now);
-            self.drain(node);
+            self.step(node, Engine::handle_timeout);
         } else {
             self.arm(node);
         }
@@ -405,10 +446,7 @@ impl World {
     }
 
     fn handle(&mut self, node: usize, via: Via, bytes: &[u8]) {
-        let Some(daemon) = &mut self.machines[node].daemon else { return };
-        let now = daemon.engine_time(self.now);
-        daemon.engine.handle_datagram(now, via, bytes);
-        self.drain(node);
+        self.step(node, |engine, now| engine.handle_datagram(now, via, bytes));
     }
 
     /// When a slow daemon gets to what is there now: in order, each a while after the one before.
@@ -438,9 +476,7 @@ impl World {
         let Some(daemon) = self.machines[node].daemon.as_mut().filter(|daemon| daemon.news) else { return };
         daemon.news = false;
         let report = daemon.tunnel.report(self.now);
-        let now = daemon.engine_time(self.now);
-        daemon.engine.handle_tunnel(now, report);
-        self.drain(node);
+        self.step(node, |engine, now| engine.handle_tunnel(now, report));
     }
 
     fn saved(&mut self, node: usize, start: u64) {
@@ -452,11 +488,7 @@ impl World {
         if let Some(next) = next {
             self.queue.push(self.now + next, Thing::Saved(node, start));
         }
-        if let Some(daemon) = &mut machine.daemon {
-            let now = daemon.engine_time(self.now);
-            daemon.engine.handle_saved(now, token, durable);
-            self.drain(node);
-        }
+        self.step(node, |engine, now| engine.handle_saved(now, token, durable));
     }
 
     fn resolved(&mut self, node: usize, start: u64, host: &str) {
@@ -465,11 +497,7 @@ impl World {
         }
         let address = self.host_names.get(host).map(|target| self.underlay.first_address(*target));
         let address: Vec<IpAddr> = address.into_iter().collect();
-        if let Some(daemon) = &mut self.machines[node].daemon {
-            let now = daemon.engine_time(self.now);
-            daemon.engine.handle_resolved(now, host, &address);
-            self.drain(node);
-        }
+        self.step(node, |engine, now| engine.handle_resolved(now, host, &address));
     }
 
     /// Does all that an engine wants done, and notes when it wants to be called next.

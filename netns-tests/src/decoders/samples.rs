@@ -24,7 +24,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("userspace_api", "get", b"get=1\n\n".to_vec()),
         ("userspace_api", "set", SET.as_bytes().to_vec()),
     ];
-    let carried = Carried { bytes: node.bytes().to_vec(), age: 3, holds: vec![2_000] };
+    let carried = Carried { bytes: node.bytes(), age: 3, holds: vec![2_000] };
     let hello = Hello {
         seq: 1,
         echo: Some((1, 2)),
@@ -101,7 +101,7 @@ fn split(header: &VnetHeader, mut packet: Vec<u8>) -> Vec<u8> {
 fn record_input(holds: &[u16], item: &Item) -> Vec<u8> {
     let count = u8::try_from(holds.len()).unwrap_or(u8::MAX);
     let holds = holds.iter().flat_map(|hold| hold.to_le_bytes()).collect::<Vec<u8>>();
-    [&[count][..], &holds, item.bytes()].concat()
+    [&[count][..], &holds, &item.bytes()].concat()
 }
 
 fn record(other: &Signer) -> NodeRecord {

@@ -5,11 +5,12 @@ use super::super::event::{EventKind, Severity};
 use super::super::ids::NodeId;
 use super::super::io::{CommandError, EndpointHint};
 use super::super::link::{ACTIVE_INTERVAL, IDLE_INTERVAL, LinkChange, Probe};
-use super::super::record::Key;
+use super::super::record::{Key, ShortId};
 use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::wire::{Hello, Message};
 use super::{Engine, FLOOD_FROM, MAX_UPLINKS, Neighbour};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A link to a gateway that is no uplink is kept for so long.
@@ -74,6 +75,9 @@ impl Engine {
             seen: if tells_item { None } else { self.seen_at(&id) },
         };
         let to = self.tunnel_address(&id);
+        if let Some(neighbour) = self.neighbours.get_mut(&id) {
+            neighbour.floods_told = hello.floods;
+        }
         self.count("hellos_sent");
         if let Some(to) = to {
             self.send(&Message::Hello(hello), &id, to);
@@ -140,11 +144,31 @@ impl Engine {
         self.end_direct(now, id, "the link is dead");
         self.dirty.own = true;
         self.dirty.plan = true;
+        self.wake_leaves_of(now, &id);
         if let Some(index) = self.standing.static_of(&id) {
             self.statics[index].start_over();
             self.timers.set_no_later(Timer::Join(index), now);
         }
         self.refresh_wanted(now);
+    }
+
+    /// The link with another gateway is dead. If that gateway is, leaves that hear the news from it alone do not know: a
+    /// hello tells those that this node shares with it that there is something to hear.
+    fn wake_leaves_of(&mut self, now: Time, gateway: &NodeId) {
+        if !(self.is_large() && self.standing.is_gateway(&self.id) && self.standing.is_gateway(gateway)) {
+            return;
+        }
+        let short = ShortId::from(gateway);
+        let shared = |neighbour: &&Neighbour| {
+            neighbour.uplink_theirs && self.lsdb.links_of(&neighbour.id).any(|(to, _)| to == short)
+        };
+        let shared: Vec<NodeId> = self.neighbours.iter().filter(shared).map(|neighbour| neighbour.id).collect();
+        for id in shared {
+            if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                neighbour.link.ask_within(now, Duration::ZERO);
+            }
+            self.arm_probe(now, id);
+        }
     }
 
     /// Probes one peer, or every neighbour and silent static peer, without waiting for what is due.
@@ -208,7 +232,10 @@ impl Engine {
     pub(in super::super) fn wants_floods(&self, id: &NodeId) -> bool {
         match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
             (true, true) => true,
-            (false, true) => self.uplinks.is_empty() || self.uplinks.iter().take(FLOOD_FROM).any(|uplink| uplink == id),
+            (false, true) => {
+                let sources = if self.is_large() { 1 } else { FLOOD_FROM };
+                self.uplinks.is_empty() || self.uplinks.iter().take(sources).any(|uplink| uplink == id)
+            }
             (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.floods_theirs),
             (false, false) => false,
         }
@@ -234,11 +261,16 @@ impl Engine {
     /// Tells gateways at once which of them are uplinks now. They count such a link, and send news, only when a hello says
     /// so, and an idle link is asked seldom.
     pub(super) fn tell_uplinks(&mut self, now: Time) {
-        if self.uplinks == self.uplinks_told {
-            return;
+        let mut tell = BTreeSet::new();
+        if self.uplinks != self.uplinks_told {
+            let before = std::mem::replace(&mut self.uplinks_told, self.uplinks.clone());
+            tell.extend(before.union(&self.uplinks_told));
         }
-        let before = std::mem::replace(&mut self.uplinks_told, self.uplinks.clone());
-        for id in before.union(&self.uplinks_told).copied().collect::<Vec<NodeId>>() {
+        if !self.standing.is_gateway(&self.id) {
+            let wrong = |n: &&Neighbour| n.link.is_up() && n.floods_told != self.wants_floods(&n.id);
+            tell.extend(self.neighbours.iter().filter(wrong).map(|neighbour| neighbour.id));
+        }
+        for id in tell {
             if let Some(neighbour) = self.neighbours.get_mut(&id) {
                 neighbour.link.ask_within(now, Duration::ZERO);
             }
@@ -274,17 +306,23 @@ impl Engine {
     pub(super) fn refresh_wanted(&mut self, now: Time) {
         let gateway = self.standing.is_gateway(&self.id);
         let up = self.uplinks.len();
+        let sought = if gateway { BTreeSet::new() } else { self.sought_gateways() };
         for (index, id) in self.standing.statics.clone() {
             if id == self.id || !self.standing.admitted.contains(&id) {
                 continue;
             }
-            let wanted =
-                gateway || (self.standing.is_gateway(&id) && (up < self.max_uplinks() || self.uplinks.contains(&id)));
+            let wanted = gateway || self.uplinks.contains(&id) || (up < self.max_uplinks() && sought.contains(&id));
             if wanted {
                 self.ensure_neighbour(now, id);
             }
             let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
+            let is_new = wanted && !neighbour.wanted && !neighbour.link.is_up();
             neighbour.wanted = wanted || neighbour.direct.is_on();
+            if is_new {
+                // It must hear that this node wants the link, too.
+                self.timers.set_no_later(Timer::Join(index), now);
+            }
+            let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
             if wanted && neighbour.hint.is_none() {
                 self.hint_static(now, index, id);
             }
@@ -293,7 +331,7 @@ impl Engine {
         // Gateways that the file does not list (policy `any`) are sought at the endpoints of their records.
         let unlisted = |id: &&NodeId| **id != self.id && self.standing.static_of(id).is_none();
         for id in self.standing.gateways.iter().filter(unlisted).copied().collect::<Vec<NodeId>>() {
-            let room = gateway || up < self.max_uplinks() || self.uplinks.contains(&id);
+            let room = gateway || self.uplinks.contains(&id) || (up < self.max_uplinks() && sought.contains(&id));
             if room && !self.usable_endpoints(&id).is_empty() {
                 self.ensure_neighbour(now, id);
                 let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
@@ -344,7 +382,10 @@ impl Engine {
         let gateway = self.standing.is_gateway(id);
         match self.standing.is_gateway(&self.id) {
             true => gateway || self.standing.static_of(id).is_some(),
-            false => gateway && (self.uplinks.contains(id) || self.uplinks.len() < self.max_uplinks()),
+            false => {
+                let has_room = || self.uplinks.len() < self.max_uplinks();
+                gateway && (self.uplinks.contains(id) || has_room() && self.sought_gateways().contains(id))
+            }
         }
     }
 }

@@ -41,6 +41,8 @@ pub(in super::super) struct Neighbour {
     pub(in super::super) uplink_theirs: bool,
     /// Whether it wants news from here at once.
     pub(in super::super) floods_theirs: bool,
+    /// Whether the last hello asked for news from there.
+    pub(in super::super) floods_told: bool,
     /// Whether it left a moment ago.
     pub(in super::super) parting: bool,
     /// What it has not acknowledged.
@@ -72,6 +74,7 @@ impl Neighbour {
             generation: 0,
             uplink_theirs: false,
             floods_theirs: false,
+            floods_told: false,
             parting: false,
             outbox: Outbox::default(),
             reconciled: None,

@@ -7,11 +7,20 @@ use super::super::ids::NodeId;
 use super::super::record::{About, Body, Insert, Item, Key};
 use super::super::time::Time;
 use super::super::timer::Timer;
+use super::super::trust::claims_of;
 use super::{CONFIRM_WAIT, Engine};
 
 impl Engine {
     /// An item was stored: what follows from it. `before` and `epoch` are of the author's former fragment 0.
-    pub(in super::super) fn stored(&mut self, now: Time, key: &Key, before: Option<About>, epoch: Option<u64>) {
+    /// `first`: nothing was stored under its key before.
+    pub(in super::super) fn stored(
+        &mut self,
+        now: Time,
+        key: &Key,
+        first: bool,
+        before: Option<About>,
+        epoch: Option<u64>,
+    ) {
         match key {
             Key::Node(id, fragment) => {
                 self.dirty.graph = true;
@@ -20,9 +29,13 @@ impl Engine {
                     return;
                 }
                 let Some(about) = self.lsdb.about(id).cloned() else { return };
-                if before.as_ref() != Some(&about) {
-                    self.dirty.standing = true;
-                    self.dirty.plan = true;
+                match &before {
+                    // Where it may be reached changes more often than all else, and gives nobody anything.
+                    Some(before) if before.claims_the_same(&about) => {}
+                    _ => {
+                        self.dirty.standing = true;
+                        self.dirty.abouts = true;
+                    }
                 }
                 if before.as_ref().is_some_and(|before| before.endpoints != about.endpoints) {
                     self.try_again(now, *id);
@@ -36,11 +49,21 @@ impl Engine {
                     self.save_within(now, Duration::from_secs(2));
                 }
             }
+            Key::Vote(_, claimant) if first && self.confirms(key, claimant) => {
+                self.save_within(now, Duration::from_secs(2));
+            }
             Key::Vote(..) | Key::Forget(..) => {
                 self.dirty.standing = true;
                 self.save_within(now, Duration::from_secs(2));
             }
         }
+    }
+
+    /// Whether a vote only confirms who holds what: one more for a claimant that holds exactly that already.
+    fn confirms(&self, key: &Key, claimant: &NodeId) -> bool {
+        let Some(Body::Vote(vote)) = self.lsdb.get(key).map(|stored| stored.item.body()) else { return false };
+        let holds = |about: &About| claims_of(about) == vote.subjects;
+        self.standing.admitted.contains(claimant) && self.lsdb.about(claimant).is_some_and(holds)
     }
 
     /// A node's record shows a new start: what its former start proved is void.

@@ -17,6 +17,9 @@ use super::{Engine, Neighbour};
 /// How long a link's change is on hold: long enough for the record to reach every node first.
 const HOLD: Duration = Duration::from_secs(2);
 
+/// In a large mesh a node tells what is no loss (new links, other costs, other endpoints) at most this often: everyone hears it.
+const TELL_GAP: Duration = Duration::from_secs(2);
+
 /// What a link that flaps too often costs more: it is used where there is no other way, and nowhere else.
 const DAMPED_COST: u32 = 100_000;
 /// What every link of a drained gateway costs more: a damped link is still better.
@@ -31,6 +34,7 @@ pub(super) struct OwnRecord {
     /// Fragments told so far in this start.
     told: BTreeSet<u8>,
     again: bool,
+    told_at: Option<Time>,
     /// What `about` is made of changed: the machine's addresses, or that this node leaves.
     about_changed: bool,
 }
@@ -66,12 +70,19 @@ impl OwnRecord {
 impl Engine {
     /// Tells what changed since the record was last told.
     pub(super) fn originate(&mut self, now: Time) {
-        let mut changed = self.update_adverts(now);
+        let told_lately = self.own.told_at.is_some_and(|at| now.since(at) < TELL_GAP);
+        let patient = told_lately && self.is_large() && !self.leaving;
+        let mut changed = self.update_adverts(now, patient);
+        let waits = patient && self.own.about_changed;
+        if waits {
+            self.own.about_changed = false;
+        }
         let about = match self.own.about.take().filter(|_| !self.own.about_changed) {
             Some(about) => about,
             None => self.about_self(),
         };
-        let about_changed = std::mem::take(&mut self.own.about_changed);
+        // What waits is looked at again with the next review.
+        let about_changed = std::mem::replace(&mut self.own.about_changed, waits);
         let again = std::mem::take(&mut self.own.again);
         if again {
             changed.extend(self.own.told.iter().copied());
@@ -88,6 +99,7 @@ impl Engine {
 
     fn tell(&mut self, now: Time, fragment: u8) {
         self.own.seq += 1;
+        self.own.told_at = Some(now);
         self.own.told.insert(fragment);
         let mut links: Vec<(LinkAdvert, u16)> = Vec::new();
         for (id, advert) in self.own.adverts.iter_mut().filter(|(_, advert)| advert.fragment == fragment) {
@@ -115,8 +127,9 @@ impl Engine {
         self.dirty.graph = true;
     }
 
-    /// Compares the links that shall be advertised with those that are. Returns the fragments that changed.
-    fn update_adverts(&mut self, now: Time) -> BTreeSet<u8> {
+    /// Compares the links that shall be advertised with those that are. Returns the fragments that changed. A `patient` node
+    /// leaves all but lost links, and its first one, for later.
+    fn update_adverts(&mut self, now: Time, patient: bool) -> BTreeSet<u8> {
         let is_gateway = self.standing.is_gateway(&self.id);
         let least = self.gateway_cost.filter(|_| is_gateway).unwrap_or(0);
         let drained = if self.draining && is_gateway { DRAINED_COST } else { 0 };
@@ -160,7 +173,8 @@ impl Engine {
             }
             stays
         });
-        for (id, (cost, mtu)) in links {
+        let patient = patient && !adverts.is_empty();
+        for (id, (cost, mtu)) in links.into_iter().filter(|_| !patient) {
             match adverts.get_mut(&id) {
                 Some(advert) => {
                     if std::mem::replace(&mut advert.mtu, mtu) != mtu {

@@ -16,6 +16,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const REMEMBERED: usize = 6;
 /// ... and so many that will be are foreseen, besides the last.
 const FORESEEN: usize = 4;
+/// In a large mesh, where something is on hold all the time, so many.
+const FORESEEN_LARGE: usize = 1;
 
 impl Engine {
     /// Computes the paths that act now and those that will, when links changed or a hold ran out.
@@ -30,8 +32,9 @@ impl Engine {
             Some(at) => self.timers.set(Timer::Hold, at),
             None => self.timers.stop(Timer::Hold),
         }
-        let last = pending.acts.last().filter(|_| pending.acts.len() > FORESEEN);
-        let coming = pending.acts.iter().take(FORESEEN).chain(last).copied();
+        let foreseen = if self.is_large() { FORESEEN_LARGE } else { FORESEEN };
+        let last = pending.acts.last().filter(|_| pending.acts.len() > foreseen);
+        let coming = pending.acts.iter().take(foreseen).chain(last).copied();
         let times: Vec<Time> = std::iter::once(self.lsdb.acted()).chain(coming).collect();
         let mut graphs = Graph::at(&self.lsdb, &self.standing, &times);
         let graph = graphs.remove(0);

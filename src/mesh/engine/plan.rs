@@ -41,8 +41,13 @@ impl Engine {
                 },
             );
         }
-        for id in self.standing.admitted.iter().filter(|id| **id != self.id) {
-            let Some(about) = self.lsdb.about(id) else { continue };
+        let mut admitted = self.standing.admitted.iter().peekable();
+        for (id, about) in self.lsdb.abouts() {
+            while admitted.next_if(|other| **other < id).is_some() {}
+            if admitted.peek() != Some(&&id) || id == self.id {
+                continue;
+            }
+            let id = &id;
             let prefixes: Vec<IpNet> = about.addresses.iter().map(|address| host_prefix(*address)).collect();
             let (owner, accept) = self.owners(id);
             if let Some(peer) = owner.and_then(|owner| peers.get_mut(&owner)) {

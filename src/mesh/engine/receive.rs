@@ -141,8 +141,11 @@ impl Engine {
         neighbour.floods_theirs = hello.floods;
         if hello.digest == self.lsdb.digest() {
             // It has everything, whatever acknowledgements got lost.
-            neighbour.outbox.clear();
-            self.timers.stop(Timer::Retransmit(id));
+            neighbour.outbox.acknowledge_all();
+            match neighbour.outbox.next() {
+                Some(next) => self.timers.set(Timer::Retransmit(id), next.max(now)),
+                None => self.timers.stop(Timer::Retransmit(id)),
+            }
         }
         let probe = Probe { seq: hello.seq, echo: hello.echo, wants_reply: hello.wants_reply };
         let (change, reply) = neighbour.link.received(now, probe);

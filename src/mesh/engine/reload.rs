@@ -25,7 +25,7 @@ impl Engine {
         for id in self.neighbours.ids() {
             self.fix_cost(id);
         }
-        self.decide_direct();
+        self.decide_direct(now);
         self.own.describe_again();
         self.dirty.standing = true;
         self.dirty.own = true;
@@ -86,12 +86,16 @@ impl Engine {
     }
 
     /// Whether pairs outside the graph get direct links, by the mode and the size of the mesh.
-    pub(super) fn decide_direct(&mut self) {
+    pub(super) fn decide_direct(&mut self, now: Time) {
         let nodes = self.standing.admitted.len();
         self.direct_on = match self.config.direct {
             DirectMode::Never | DirectMode::OnDemand => false,
             DirectMode::Always => true,
-            DirectMode::Auto => nodes <= DIRECT_OFF && (self.direct_on || nodes < DIRECT_ON),
+            DirectMode::Auto => {
+                // A node that has just come does not know yet how many there are.
+                let few = nodes < DIRECT_ON && (self.begins_small() || now >= self.firm_from);
+                nodes <= DIRECT_OFF && (self.direct_on || few)
+            }
         };
     }
 }

@@ -41,7 +41,7 @@ impl Engine {
         let saved = Saved {
             version: VERSION,
             epoch: self.epoch,
-            items: self.lsdb.iter().map(|(_, stored)| (stored.item.bytes().to_vec(), age(stored))).collect(),
+            items: self.lsdb.iter().map(|(_, stored)| (stored.item.bytes(), age(stored))).collect(),
             pins: pins.collect(),
             endpoints: self.endpoints.iter().map(|(id, endpoint)| (*id, *endpoint)).collect(),
         };

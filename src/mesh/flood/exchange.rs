@@ -13,14 +13,28 @@ use super::super::wire::Message;
 
 /// A leaf waits so long before it passes others' news on; the gateways nearly always were faster.
 const LEAF_DELAY: Duration = Duration::from_secs(1);
+/// In a large mesh news for one neighbour wait for more, so long for each node of the mesh, between gateways ...
+const GAP: Duration = Duration::from_micros(100);
+/// ... and towards leaves, of which there are many ...
+const LEAF_GAP: Duration = Duration::from_micros(500);
+/// ... and at most so long.
+const LONGEST_GAP: Duration = Duration::from_millis(500);
+/// Acknowledgements wait so long for others in a large mesh: less than the first retransmission does.
+const OWED_FOR: Duration = Duration::from_millis(300);
 /// Bytes of items that one datagram holds.
 const ROOM: usize = 1_090;
 /// Longest list of hashes in one datagram: two numbers of at most 10 bytes each.
 const LIST: usize = 50;
 /// Reconciliation with one neighbour starts at most so often ...
 const RECONCILE: Duration = Duration::from_millis(250);
+/// ... in a large mesh, where news are under way all the time, so often ...
+const RECONCILE_LARGE: Duration = Duration::from_secs(2);
 /// ... and less and less often, up to this, while it changes nothing on either side.
 const RECONCILE_LONGEST: Duration = Duration::from_secs(60);
+/// A leaf learns the database from one neighbour at a time: from another one only when nothing new came for so long.
+const LEARNS_FOR: Duration = Duration::from_secs(2);
+/// In a large mesh a gateway leaves it to a leaf that came so lately to say from whom it learns.
+const LEAF_BEGINS: Duration = Duration::from_secs(3);
 /// Two that differ compare again after so long, and then less often, too.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -31,6 +45,10 @@ impl Engine {
         let is_leaf = !self.standing.is_gateway(&self.id());
         let due = if is_leaf && except.is_some() { now + LEAF_DELAY } else { now };
         for id in self.neighbours.ids() {
+            if except.is_some_and(|source| self.hears_from(&id, &source)) {
+                continue;
+            }
+            let due = due.max(self.turn(now, &id));
             let wants = self.wants_floods(&id) || (self.leaving() && self.neighbours.get(&id).is_some());
             let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
             let wants = if neighbour.link.is_up() { wants } else { neighbour.underlay.is_some() };
@@ -41,9 +59,26 @@ impl Engine {
         }
     }
 
+    /// Whether a gateway hears the news of another one by itself. In a large mesh it is not told them once more: each of
+    /// thirty gateways would tell each other what all know. Should it miss something, the digests of hellos will show it.
+    fn hears_from(&self, id: &NodeId, source: &NodeId) -> bool {
+        self.is_large()
+            && [&self.id(), id, source].iter().all(|id| self.standing.is_gateway(id))
+            && self.graph.edge(id, source).is_some()
+    }
+
+    /// When news for a neighbour may be sent: in a large mesh there is always more to come.
+    fn turn(&self, now: Time, id: &NodeId) -> Time {
+        let Some(neighbour) = self.neighbours.get(id).filter(|_| self.is_large()) else { return now };
+        let gap = if self.standing.is_gateway(id) { GAP } else { LEAF_GAP };
+        let nodes = u32::try_from(self.standing.admitted.len()).unwrap_or(u32::MAX);
+        neighbour.outbox.turn(now, (gap * nodes).min(LONGEST_GAP))
+    }
+
     /// Sends one neighbour what is due.
     pub(in super::super) fn retransmit(&mut self, now: Time, id: NodeId) {
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let owed = neighbour.outbox.take_owed(now);
         let due = neighbour.outbox.take_due(now);
         if neighbour.outbox.is_late() && neighbour.link.is_up() {
             // What is not acknowledged says that the link may be dead long before an idle one is asked.
@@ -57,7 +92,14 @@ impl Engine {
         let carried =
             due.iter().filter_map(|key| self.lsdb.by_hash(*key)).map(|stored| self.lsdb.carried(stored, now)).collect();
         let Some(to) = self.transport(now, &id) else { return };
+        self.acknowledge(&owed, &id, to);
         self.send_items(carried, &id, to);
+    }
+
+    fn acknowledge(&mut self, held: &[Summary], id: &NodeId, to: Destination) {
+        for list in held.chunks(LIST) {
+            self.send(&Message::Ack(list.to_vec()), id, to);
+        }
     }
 
     fn send_items(&mut self, items: Vec<Carried>, id: &NodeId, to: Destination) {
@@ -85,12 +127,15 @@ impl Engine {
         items: &[Carried],
         back: Option<Destination>,
     ) {
+        let large = self.is_large();
+        let mut tells_of_itself = false;
         let mut held = Vec::new();
         for carried in items {
             let Ok(item) = Item::parse(&carried.bytes) else {
                 self.count("items_malformed");
                 continue;
             };
+            tells_of_itself |= item.author() == from;
             let key = item.key();
             let key_hash = key.hash();
             let before = self.lsdb.get(&key).map(|stored| stored.item.hash());
@@ -111,10 +156,14 @@ impl Engine {
                 self.timers.set_no_later(Timer::Retransmit(from), now);
             }
         }
-        if let Some(to) = back {
-            for list in held.chunks(LIST) {
-                self.send(&Message::Ack(list.to_vec()), &from, to);
+        let Some(to) = back else { return };
+        match self.neighbours.get_mut(&from) {
+            // Who tells of itself may wait for the answer: it leaves, or it has just joined.
+            Some(neighbour) if large && !tells_of_itself => {
+                neighbour.outbox.owe(&held, now + OWED_FOR);
+                self.timers.set_no_later(Timer::Retransmit(from), now + OWED_FOR);
             }
+            _ => self.acknowledge(&held, &from, to),
         }
     }
 
@@ -147,11 +196,17 @@ impl Engine {
         };
         let epoch = self.lsdb.version(&item.author()).map(|version| version.epoch);
         let author = item.author();
+        let first = self.lsdb.get(&key).is_none();
         let result = self.lsdb.insert(item, age, holds, now);
         match result {
             Insert::New => {
+                if let Some((source, at)) = &mut self.learns_from
+                    && from == Some(*source)
+                {
+                    *at = now;
+                }
                 self.count("items_new");
-                self.stored(now, &key, before, epoch);
+                self.stored(now, &key, first, before, epoch);
                 self.flood(now, summary, from);
             }
             Insert::Refused => {
@@ -170,12 +225,16 @@ impl Engine {
             return;
         }
         self.compare_again(now, id);
+        if !self.reconciles(now, &id) {
+            return;
+        }
+        let shortest = if self.is_large() { RECONCILE_LARGE } else { RECONCILE };
         let Some(to) = self.transport(now, &id) else { return };
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         let same = match neighbour.reconciled {
             Some((o, t, at, same)) => {
                 let same = if (o, t) == (ours, theirs) { same + 1 } else { 0 };
-                let pause = (RECONCILE * 2_u32.pow(same.min(10))).min(RECONCILE_LONGEST);
+                let pause = (shortest * 2_u32.pow(same.min(10))).min(RECONCILE_LONGEST);
                 if now.since(at) < pause {
                     return;
                 }
@@ -191,6 +250,27 @@ impl Engine {
             Message::Buckets(self.lsdb.buckets())
         };
         self.send(&first, &id, to);
+    }
+
+    /// Whether this node is to reconcile with that neighbour now. Where there are many gateways, a leaf that comes would
+    /// else be told everything by each.
+    fn reconciles(&mut self, now: Time, id: &NodeId) -> bool {
+        let Some(neighbour) = self.neighbours.get(id) else { return false };
+        match (self.standing.is_gateway(&self.id()), self.standing.is_gateway(id)) {
+            (false, _) if self.is_large() || !self.begins_small() => {
+                let busy = |(source, at): &(NodeId, Time)| source != id && now.since(*at) < LEARNS_FOR;
+                if self.learns_from.as_ref().is_some_and(busy) {
+                    return false;
+                }
+                self.learns_from = Some((*id, now));
+                true
+            }
+            (true, false) if self.is_large() && self.standing.admitted.contains(id) => {
+                let long = |at: Time| now.since(at) >= LEAF_BEGINS;
+                neighbour.floods_theirs && neighbour.link.up_since().is_some_and(long)
+            }
+            _ => true,
+        }
     }
 
     /// Two databases differ: what is exchanged now may get lost, and an idle link is not asked for minutes. So it is asked

@@ -28,6 +28,14 @@ pub struct Graph {
     edges: Vec<(usize, usize, u128)>,
 }
 
+/// What one end of a link tells of it: where that is stored, and which link of the record it is.
+#[derive(Clone, Copy)]
+struct Advert<'a> {
+    stored: &'a Stored,
+    number: usize,
+    link: &'a LinkAdvert,
+}
+
 /// The way from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -75,33 +83,51 @@ impl Graph {
     pub fn at(lsdb: &Lsdb, standing: &Standing, times: &[Time]) -> Vec<Self> {
         let ids: Arc<[NodeId]> = standing.admitted.iter().copied().collect();
         let gateway: Arc<[bool]> = ids.iter().map(|id| standing.is_gateway(id)).collect();
-        let index = |short: &ShortId| {
-            let at = ids.partition_point(|id| ShortId::from(id) < *short);
-            ids.get(at).filter(|id| ShortId::from(*id) == *short).map(|_| at)
-        };
-        let mut adverts = Vec::new();
+        // What each gateway tells of its links, by the other end; and the links that leaves tell of, which are few each.
+        let numbers: BTreeMap<ShortId, usize> =
+            (0..ids.len()).filter(|n| gateway[*n]).map(|n| (ShortId::from(&ids[n]), n)).collect();
+        let mut by_gateway: BTreeMap<usize, Vec<Advert<'_>>> = BTreeMap::new();
+        let mut by_leaf: Vec<(usize, usize, Advert<'_>)> = Vec::new();
+        let mut admitted = ids.iter().enumerate().peekable();
         for (id, stored, record) in lsdb.records() {
-            let Ok(from) = ids.binary_search(&id) else { continue };
-            for (number, link) in record.links.iter().enumerate() {
-                adverts.extend(index(&link.to).map(|to| ((from, to), stored, number, link)));
+            while admitted.next_if(|(_, known)| **known < id).is_some() {}
+            let Some((from, _)) = admitted.peek().filter(|(_, known)| **known == id) else { continue };
+            let adverts = record.links.iter().enumerate().map(|(number, link)| Advert { stored, number, link });
+            if gateway[*from] {
+                by_gateway.entry(*from).or_default().extend(adverts);
+            } else {
+                by_leaf.extend(adverts.filter_map(|advert| Some((*from, *numbers.get(&advert.link.to)?, advert))));
             }
         }
-        adverts.sort_by_key(|(ends, ..)| *ends);
-        // Of two adverts of one link the later one counts.
-        adverts.reverse();
-        adverts.dedup_by_key(|(ends, ..)| *ends);
-        adverts.reverse();
-        let both = adverts.iter().filter(|((a, b), ..)| a < b && (gateway[*a] || gateway[*b])).filter_map(|there| {
-            let (a, b) = there.0;
-            let back = adverts.binary_search_by_key(&(b, a), |(ends, ..)| *ends).ok()?;
-            Some((there, &adverts[back]))
+        for adverts in by_gateway.values_mut() {
+            // Of two adverts of one link the later one counts.
+            adverts.reverse();
+            adverts.sort_by_key(|advert| advert.link.to);
+            adverts.dedup_by_key(|advert| advert.link.to);
+        }
+        by_leaf.reverse();
+        by_leaf.sort_by_key(|(leaf, gateway, _)| (*leaf, *gateway));
+        by_leaf.dedup_by_key(|(leaf, gateway, _)| (*leaf, *gateway));
+        let told_by = |from: &usize, to: usize| {
+            let adverts = by_gateway.get(from)?;
+            let at = adverts.binary_search_by_key(&ShortId::from(&ids[to]), |advert| advert.link.to).ok()?;
+            Some(adverts[at])
+        };
+        let to_leaves = by_leaf.iter().filter_map(|(leaf, gateway, there)| {
+            let back = told_by(gateway, *leaf)?;
+            Some((*leaf.min(gateway), *leaf.max(gateway), *there, back))
         });
-        let both: Vec<_> = both.collect();
+        let mut both: Vec<(usize, usize, Advert<'_>, Advert<'_>)> = to_leaves.collect();
+        for (from, adverts) in &by_gateway {
+            let higher = adverts.iter().filter_map(|advert| Some((*numbers.get(&advert.link.to)?, advert)));
+            let higher = higher.filter(|(to, _)| to > from);
+            both.extend(higher.filter_map(|(to, there)| Some((*from, to, *there, told_by(&to, *from)?))));
+        }
+        both.sort_unstable_by_key(|(a, b, ..)| (*a, *b));
         let at = |time: &Time| {
-            let edges = both.iter().filter_map(|(there, back)| {
-                let cost = |advert: &(_, &Stored, usize, &LinkAdvert)| advert.1.effective(advert.2, advert.3, *time);
-                let (a, b) = there.0;
-                Some((a, b, weight(cost(there)?.max(cost(back)?), &ids[a], &ids[b])))
+            let edges = both.iter().filter_map(|(a, b, there, back)| {
+                let cost = |advert: &Advert<'_>| advert.stored.effective(advert.number, advert.link, *time);
+                Some((*a, *b, weight(cost(there)?.max(cost(back)?), &ids[*a], &ids[*b])))
             });
             Self { ids: Arc::clone(&ids), gateway: Arc::clone(&gateway), edges: edges.collect() }
         };
@@ -111,37 +137,63 @@ impl Graph {
     /// Shortest paths from `source`. Only gateways forward, so a leaf is never inside a path.
     pub fn paths(&self, source: &NodeId) -> Paths {
         let Ok(start) = self.ids.binary_search(source) else { return Paths::new() };
-        let mut graph: DiGraph<(), u128, u32> = DiGraph::with_capacity(self.ids.len(), 2 * self.edges.len());
-        self.ids.iter().for_each(|_| {
-            graph.add_node(());
+        // The search needs the nodes that may be inside a path: gateways, and the source itself. There are few of them.
+        let inner: Vec<usize> = (0..self.ids.len()).filter(|n| self.gateway[*n] || *n == start).collect();
+        let mut place = vec![usize::MAX; self.ids.len()];
+        inner.iter().enumerate().for_each(|(at, n)| place[*n] = at);
+        let mut graph: DiGraph<usize, u128, u32> = DiGraph::with_capacity(inner.len(), 2 * inner.len());
+        inner.iter().for_each(|n| {
+            graph.add_node(*n);
         });
+        let start_at = NodeIndex::new(place[start]);
+        let mut outer: Vec<(usize, usize, u128)> = Vec::new();
         for (a, b, weight) in &self.edges {
             for (from, to) in [(*a, *b), (*b, *a)] {
-                if self.gateway[from] || from == start {
-                    graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), *weight);
+                match (place[from], place[to]) {
+                    (usize::MAX, _) => {}
+                    (_, usize::MAX) => outer.push((to, from, *weight)),
+                    (from, to) => {
+                        // No way leads on through a leaf, not even through the source.
+                        if self.gateway[inner[from]] || from == start_at.index() {
+                            graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), *weight);
+                        }
+                    }
                 }
             }
         }
-        let start = NodeIndex::new(start);
-        let distances = dijkstra(&graph, start, None, |edge| *edge.weight());
-        let mut order: Vec<(u128, usize)> =
-            (0..self.ids.len()).filter_map(|n| Some((*distances.get(&NodeIndex::new(n))?, n))).collect();
+        let distances = dijkstra(&graph, start_at, None, |edge| *edge.weight());
+        let mut order: Vec<(u128, NodeIndex)> = distances.iter().map(|(at, distance)| (*distance, *at)).collect();
         order.sort_unstable();
         // petgraph gives distances. Sums are unique, so exactly one edge into each node completes its distance.
-        let mut first: Vec<Option<(usize, u32)>> = vec![None; self.ids.len()];
-        let mut paths = Paths::new();
-        for (distance, node) in order {
-            let incoming = graph.edges_directed(NodeIndex::new(node), petgraph::Direction::Incoming);
+        let mut routes: Vec<Option<(u128, usize, u32)>> = vec![None; self.ids.len()];
+        for (distance, at) in order {
+            let incoming = graph.edges_directed(at, petgraph::Direction::Incoming);
             let before = incoming.filter_map(|edge| {
                 let reached = distances.get(&edge.source())?;
                 (reached.checked_add(*edge.weight())? == distance).then(|| edge.source())
             });
             let Some(before) = before.min() else { continue };
-            let (next, hops) = if before == start { (node, 0) } else { first[before.index()].unwrap_or((node, 0)) };
-            first[node] = Some((next, hops + 1));
-            paths.insert(self.ids[node], Route { next: self.ids[next], distance, hops: hops + 1 });
+            let (next, hops) = match before == start_at {
+                true => (graph[at], 0),
+                false => routes[graph[before]].map_or((graph[at], 0), |(_, next, hops)| (next, hops)),
+            };
+            routes[graph[at]] = Some((distance, next, hops + 1));
         }
-        paths
+        // A leaf is reached by the best of its own links.
+        for (leaf, from, weight) in outer {
+            let before = if from == start { Some((0, leaf, 0)) } else { routes[from] };
+            let Some((distance, next, hops)) = before else { continue };
+            let distance = distance + weight;
+            if routes[leaf].is_none_or(|(best, ..)| distance < best) {
+                routes[leaf] = Some((distance, next, hops + 1));
+            }
+        }
+        let routes = routes.into_iter().enumerate().filter(|(n, _)| *n != start);
+        let route = |(n, route): (usize, Option<(u128, usize, u32)>)| {
+            let (distance, next, hops) = route?;
+            Some((self.ids[n], Route { next: self.ids[next], distance, hops }))
+        };
+        routes.filter_map(route).collect()
     }
 
     /// The shortest ways from `source`, whose `paths` these are, as a tree: one look at each edge.

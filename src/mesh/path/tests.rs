@@ -267,6 +267,21 @@ proptest! {
         let graph = mesh.graph();
         let tables: std::collections::BTreeMap<NodeId, Paths> =
             (0..nodes).map(|node| (mesh.id(node), graph.paths(&mesh.id(node)))).collect();
+        let forwards: std::collections::BTreeSet<NodeId> = graph.gateways().collect();
+        for (source, paths) in &tables {
+            let distance = |id: &NodeId| if id == source { Some(0) } else { paths.get(id).map(|route| route.distance) };
+            for (a, b, weight) in graph.edges() {
+                for (from, to) in [(a, b), (b, a)] {
+                    if from == *source || forwards.contains(&from) {
+                        let (Some(from), Some(to)) = (distance(&from), distance(&to)) else {
+                            prop_assert_eq!(distance(&from), None, "a way that is not found");
+                            continue;
+                        };
+                        prop_assert!(to <= from + weight, "a shorter way");
+                    }
+                }
+            }
+        }
         for a in 0..nodes {
             for b in 0..nodes {
                 let there = walk(&tables, mesh.id(a), mesh.id(b));

@@ -22,6 +22,9 @@ use super::super::wire::{Join, JoinReply, Message, Refusal};
 /// A name is resolved again with every so many attempts.
 const RESOLVE_EVERY: u32 = 10;
 
+/// A leaf that has its uplinks looks again after so long whether it needs a static peer that others reach.
+const CONTENT: Duration = Duration::from_secs(60);
+
 /// Where joining at one static peer stands.
 #[derive(Clone, Debug)]
 pub(in super::super) struct StaticState {
@@ -158,6 +161,11 @@ impl Engine {
         }
         let enough_uplinks = !self.seeks_static(index);
         let jitter = self.jitter();
+        if enough_uplinks && known.is_some_and(|id| self.reaches(&id)) {
+            // It is there, and this leaf has others: nothing to ask.
+            self.timers.set(Timer::Join(index), now + CONTENT + CONTENT.mul_f64(0.2 * jitter));
+            return;
+        }
         let state = &mut self.statics[index];
         let pause = if enough_uplinks { 25_000 } else { state.pause() };
         self.timers.set(Timer::Join(index), now + Duration::from_millis(pause + (pause as f64 * 0.2 * jitter) as u64));

@@ -77,12 +77,16 @@ pub enum Key {
     Forget(NodeId, NodeId),
 }
 
-/// A verified item. Its bytes are kept as they came, so that passing it on changes nothing.
+/// A verified item. A body has one encoding, so its bytes are made again from what they say: a mesh of thousands keeps
+/// thousands of items.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct Item(Arc<Content>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Content {
     author: NodeId,
+    signature: [u8; 64],
     body: Body,
-    bytes: Vec<u8>,
     hash: u64,
 }
 
@@ -124,12 +128,8 @@ impl Signer {
         let encoded = postcard::to_allocvec(&body).expect("bodies have known lengths");
         let author = self.id();
         let signature = self.sign(b"item", &encoded);
-        let mut bytes = Vec::with_capacity(HEAD + encoded.len());
-        bytes.extend_from_slice(&author.0);
-        bytes.extend_from_slice(&signature);
-        bytes.extend_from_slice(&encoded);
         let hash = content_hash(&author, &encoded);
-        Item { author, body, bytes, hash }
+        Item(Arc::new(Content { author, signature, body, hash }))
     }
 
     /// Signs `content` for `purpose`: a signature for one purpose is worth nothing for another.
@@ -214,53 +214,58 @@ impl Item {
         if !fits {
             return Err(InvalidItem::Limits);
         }
+        let signature = bytes[32..HEAD].try_into().expect("the length was checked");
         let hash = content_hash(&author, encoded);
-        Ok(Self { author, body, bytes: bytes.to_vec(), hash })
+        Ok(Self(Arc::new(Content { author, signature, body, hash })))
     }
 
     /// Whether the signature is the author's, for the verifier's network.
     pub fn is_signed(&self, verifier: &Verifier) -> bool {
-        let signature: &[u8; 64] = self.bytes[32..HEAD].try_into().expect("an item has its head");
-        verifier.is_signed(&self.author, b"item", &self.bytes[HEAD..], signature)
+        verifier.is_signed(&self.0.author, b"item", &self.encoded(), &self.0.signature)
     }
 
     /// Who signed it.
     pub fn author(&self) -> NodeId {
-        self.author
+        self.0.author
     }
 
     /// What it says.
     pub fn body(&self) -> &Body {
-        &self.body
+        &self.0.body
     }
 
     /// Its bytes on the wire and on disk.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn bytes(&self) -> Vec<u8> {
+        [&self.0.author.0[..], &self.0.signature, &self.encoded()].concat()
+    }
+
+    fn encoded(&self) -> Vec<u8> {
+        postcard::to_allocvec(&self.0.body).expect("bodies have known lengths")
     }
 
     /// Hash of author and content: equal on all nodes for equal items.
     pub fn hash(&self) -> u64 {
-        self.hash
+        self.0.hash
     }
 
     /// What it is the newest of.
     pub fn key(&self) -> Key {
-        match &self.body {
-            Body::Node(record) => Key::Node(self.author, record.fragment),
-            Body::Vote(vote) => Key::Vote(self.author, vote.claimant),
-            Body::Forget(forget) => Key::Forget(self.author, forget.identity),
+        let author = self.0.author;
+        match &self.0.body {
+            Body::Node(record) => Key::Node(author, record.fragment),
+            Body::Vote(vote) => Key::Vote(author, vote.claimant),
+            Body::Forget(forget) => Key::Forget(author, forget.identity),
         }
     }
 
     /// Order among items of one key. Equal orders with different content are settled by the smaller hash.
     pub fn order(&self) -> (Version, std::cmp::Reverse<u64>) {
-        let version = match &self.body {
+        let version = match &self.0.body {
             Body::Node(record) => record.version,
             Body::Vote(vote) => Version { epoch: 0, seq: u64::from(vote.seq) },
             Body::Forget(forget) => Version { epoch: forget.epoch, seq: 0 },
         };
-        (version, std::cmp::Reverse(self.hash))
+        (version, std::cmp::Reverse(self.0.hash))
     }
 }
 

@@ -307,7 +307,7 @@ impl Lsdb {
         let holds: Vec<u16> = stored.acts.iter().map(|acts| self.hold_left(*acts, now)).collect();
         let holds = if holds.iter().all(|hold| *hold == 0) { Vec::new() } else { holds };
         let age = u32::try_from(stored.age(now).as_secs()).unwrap_or(u32::MAX);
-        Carried { bytes: stored.item.bytes().to_vec(), age, holds }
+        Carried { bytes: stored.item.bytes(), age, holds }
     }
 
     /// The rest of the hold of a change that acts at that time, in milliseconds. What is due and waits for others to act

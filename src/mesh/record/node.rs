@@ -176,6 +176,16 @@ pub fn grant_of(address: &IpAddr) -> u32 {
 }
 
 impl About {
+    /// Whether another version claims the same: all but where and with what the node is reached.
+    pub fn claims_the_same(&self, other: &Self) -> bool {
+        let claims =
+            |about: &Self| (about.gateway, about.left, about.wg_key, about.grants_any, about.algorithm, about.file);
+        claims(self) == claims(other)
+            && self.name == other.name
+            && self.addresses == other.addresses
+            && self.grants == other.grants
+    }
+
     fn is_well_formed(&self) -> bool {
         let families = |v4: bool| self.addresses.iter().filter(|a| a.is_ipv4() == v4).count();
         (1..=2).contains(&self.addresses.len())

@@ -15,5 +15,5 @@ mod tests;
 mod vote;
 
 pub(super) use standing::may_forward;
-pub use standing::{Conflict, Standing};
+pub use standing::{Conflict, Standing, claims_of};
 pub use vote::votes_to_cast;

@@ -53,7 +53,7 @@ pub struct Standing {
 const FIRM: u32 = 10_000;
 
 /// What the static peers' votes say: for each subject, the identities voted for and with what weight.
-type Tally = BTreeMap<Subject, BTreeMap<NodeId, u32>>;
+type Tally<'a> = BTreeMap<&'a Subject, BTreeMap<NodeId, u32>>;
 
 impl Standing {
     /// Computes who holds what. `pins`: static peers (by index in the file) that this node challenged itself.
@@ -61,22 +61,23 @@ impl Standing {
         let forgotten = forgotten(lsdb);
         let statics = static_identities(config, me, lsdb, pins, &forgotten);
         let voters: BTreeSet<NodeId> = statics.values().copied().collect();
-        let tally = tally(lsdb, &voters, &forgotten);
+        let tally = tally(lsdb, &voters, &forgotten, |_| true);
         let mut standing = Self { statics, ..Self::default() };
-        let present: Vec<(NodeId, &About)> = lsdb.abouts().filter(|(_, about)| !about.left).collect();
-        let mut claimants: BTreeMap<Subject, Vec<NodeId>> = BTreeMap::new();
-        for (id, about) in &present {
-            subjects(about).into_iter().for_each(|subject| claimants.entry(subject).or_default().push(*id));
-        }
-        for (id, about) in &present {
-            let refused = standing.refusals(config, lsdb, *id, about, &tally, &claimants);
+        let present: Vec<(NodeId, &About, Vec<Subject>)> =
+            lsdb.abouts().filter(|(_, about)| !about.left).map(|(id, about)| (id, about, claims_of(about))).collect();
+        let mut claimants: Vec<(&Subject, NodeId)> =
+            present.iter().flat_map(|(id, _, claimed)| claimed.iter().map(|subject| (subject, *id))).collect();
+        claimants.sort_unstable();
+        let listed = listed_subjects(config);
+        for (id, about, claimed) in &present {
+            let refused = standing.refusals(config, lsdb, (*id, about, claimed), &listed, &tally, &claimants);
             if refused.is_empty() {
                 standing.admitted.insert(*id);
             }
             standing.conflicts.extend(refused);
         }
-        standing.gateways = standing.granted_gateways(config, lsdb);
-        for (id, about) in &present {
+        standing.gateways = standing.granted_gateways(config, lsdb, &present);
+        for (id, about, _) in &present {
             let refused = about.gateway && standing.admitted.contains(id) && !standing.gateways.contains(id);
             if refused {
                 standing.conflicts.push(Conflict {
@@ -106,10 +107,10 @@ impl Standing {
         &self,
         config: &MeshConfig,
         lsdb: &Lsdb,
-        id: NodeId,
-        about: &About,
-        tally: &Tally,
-        claimants: &BTreeMap<Subject, Vec<NodeId>>,
+        (id, about, claimed): (NodeId, &About, &[Subject]),
+        listed: &BTreeMap<Subject, usize>,
+        tally: &Tally<'_>,
+        claimants: &[(&Subject, NodeId)],
     ) -> Vec<Conflict> {
         let mut refused = Vec::new();
         let mut refuse = |code, text, holder| {
@@ -119,13 +120,13 @@ impl Standing {
             let text = format!("{} claims the address {address}, which lies outside the overlay's subnet", about.name);
             refuse("address-outside", text, None);
         }
-        for subject in subjects(about) {
+        for subject in claimed {
             let code = match subject {
                 Subject::Name(_) => "name-conflict",
                 Subject::Address(_) => "address-conflict",
                 Subject::Key(_) => "key-conflict",
             };
-            if let Some(index) = static_subject(config, &subject) {
+            if let Some(&index) = listed.get(subject) {
                 let holder = self.statics.get(&index).copied();
                 if holder != Some(id) {
                     let peer = &config.static_peers[index];
@@ -139,7 +140,9 @@ impl Standing {
                 }
                 continue;
             }
-            let holder = holder(tally.get(&subject), claimants.get(&subject).map_or(&[], Vec::as_slice));
+            let first = claimants.partition_point(|(claimed, _)| *claimed < subject);
+            let rivals = claimants[first..].iter().take_while(|(claimed, _)| *claimed == subject).map(|(_, id)| *id);
+            let holder = holder(tally.get(subject), rivals);
             if holder != Some(id) {
                 let who = holder.map_or_else(|| "nobody".to_owned(), |h| h.short());
                 let there = holder.is_some_and(|h| lsdb.about(&h).is_some_and(|about| !about.left));
@@ -153,13 +156,18 @@ impl Standing {
     }
 
     /// A gateway counts only while all file-listed gateways that are present grant it.
-    fn granted_gateways(&self, config: &MeshConfig, lsdb: &Lsdb) -> BTreeSet<NodeId> {
+    fn granted_gateways(
+        &self,
+        config: &MeshConfig,
+        lsdb: &Lsdb,
+        present: &[(NodeId, &About, Vec<Subject>)],
+    ) -> BTreeSet<NodeId> {
         let listed = |index: &usize| may_forward(config, &config.static_peers[*index]);
         let live = self.statics.iter().filter(|(index, id)| listed(index) && self.admitted.contains(*id));
         let granting: Vec<&About> =
             live.filter_map(|(_, id)| lsdb.about(id)).filter(|about| about.gateway && !about.left).collect();
         let is_granted = |id: &NodeId| {
-            let Some(about) = lsdb.about(id).filter(|about| about.gateway) else { return false };
+            let Some(about) = lsdb.about(id) else { return false };
             let own_file = match self.static_of(id) {
                 Some(index) => may_forward(config, &config.static_peers[index]),
                 // Not in this node's file: then at least one file-listed gateway must grant it.
@@ -168,7 +176,8 @@ impl Standing {
             let grants = |g: &&About| g.grants_any || about.addresses.iter().any(|a| g.grants.contains(&grant_of(a)));
             own_file && granting.iter().all(grants)
         };
-        self.admitted.iter().filter(|id| is_granted(id)).copied().collect()
+        let claims = present.iter().filter(|(id, about, _)| about.gateway && self.admitted.contains(id));
+        claims.map(|(id, ..)| *id).filter(is_granted).collect()
     }
 }
 
@@ -181,12 +190,23 @@ pub(in super::super) fn may_forward(config: &MeshConfig, peer: &StaticPeer) -> b
 }
 
 /// The name, the addresses and the key that a node claims, sorted.
-pub(super) fn subjects(about: &About) -> Vec<Subject> {
+pub fn claims_of(about: &About) -> Vec<Subject> {
     let addresses = about.addresses.iter().copied().map(Subject::Address);
     let mut subjects: Vec<Subject> =
         addresses.chain([Subject::Name(about.name.clone()), Subject::Key(about.wg_key)]).collect();
     subjects.sort();
     subjects
+}
+
+/// What the static peers of the file own, each with the first of them that does: a look-up for all claims of a large mesh.
+fn listed_subjects(config: &MeshConfig) -> BTreeMap<Subject, usize> {
+    let mut listed = BTreeMap::new();
+    for (index, peer) in config.static_peers.iter().enumerate().rev() {
+        let addresses = peer.addresses.iter().copied().map(Subject::Address);
+        let subjects = addresses.chain(peer.name.clone().map(Subject::Name)).chain(peer.public_key.map(Subject::Key));
+        listed.extend(subjects.map(|subject| (subject, index)));
+    }
+    listed
 }
 
 /// The static peer of the file whose name or address `subject` is.
@@ -215,23 +235,38 @@ fn is_void(forgotten: &Forgotten, voters: &BTreeSet<NodeId>, claimant: &NodeId, 
     statements.iter().any(|(author, until)| voters.contains(author) && epoch <= *until)
 }
 
-/// Votes of `voters` that are not void.
-fn tally(lsdb: &Lsdb, voters: &BTreeSet<NodeId>, forgotten: &Forgotten) -> Tally {
+/// Votes of `voters` for `wanted` subjects that are not void.
+fn tally<'a>(
+    lsdb: &'a Lsdb,
+    voters: &BTreeSet<NodeId>,
+    forgotten: &Forgotten,
+    wanted: impl Fn(&Subject) -> bool,
+) -> Tally<'a> {
     let mut tally = Tally::new();
     let valid = lsdb.votes().filter(|(voter, _)| voters.contains(voter));
     for (_, vote) in valid.filter(|(_, vote)| !is_void(forgotten, voters, &vote.claimant, vote.epoch)) {
-        for subject in &vote.subjects {
+        for subject in vote.subjects.iter().filter(|subject| wanted(subject)) {
             let weight = if vote.firm { FIRM } else { 1 };
-            *tally.entry(subject.clone()).or_default().entry(vote.claimant).or_default() += weight;
+            *tally.entry(subject).or_default().entry(vote.claimant).or_default() += weight;
         }
     }
     tally
 }
 
 /// Who holds a subject that no static peer owns: most votes, then the first by hash; without votes the first present.
-pub(super) fn holder(votes: Option<&BTreeMap<NodeId, u32>>, present: &[NodeId]) -> Option<NodeId> {
+pub(super) fn holder(
+    votes: Option<&BTreeMap<NodeId, u32>>,
+    mut present: impl Iterator<Item = NodeId>,
+) -> Option<NodeId> {
     let voted = votes.and_then(|votes| votes.iter().max_by_key(|(id, count)| (**count, std::cmp::Reverse(id.rank()))));
-    voted.map(|(id, _)| *id).or_else(|| present.iter().min_by_key(|id| id.rank()).copied())
+    voted.map(|(id, _)| *id).or_else(|| {
+        let first = present.next()?;
+        // A rank is a hash: most claims have no rival.
+        match present.next() {
+            None => Some(first),
+            Some(second) => [first, second].into_iter().chain(present).min_by_key(NodeId::rank),
+        }
+    })
 }
 
 /// The identity of each static peer: pinned by this node's own challenge, or voted for by one that is known.
@@ -252,9 +287,17 @@ fn static_identities(
     };
     statics.retain(|index, id| *id == me || fits(*index, id));
     // A static peer that only other static peers can reach is known through their votes; its own votes then count too.
-    loop {
+    while statics.len() < config.static_peers.len() {
         let voters: BTreeSet<NodeId> = statics.values().copied().collect();
-        let tally = tally(lsdb, &voters, forgotten);
+        let unknown: BTreeSet<IpAddr> = config
+            .static_peers
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !statics.contains_key(index))
+            .map(|(_, peer)| peer.addresses[0])
+            .collect();
+        let is_unknown = |subject: &Subject| matches!(subject, Subject::Address(a) if unknown.contains(a));
+        let tally = tally(lsdb, &voters, forgotten, is_unknown);
         let before = statics.len();
         for (index, peer) in config.static_peers.iter().enumerate() {
             if statics.contains_key(&index) {
@@ -264,14 +307,15 @@ fn static_identities(
             let votes: Option<BTreeMap<NodeId, u32>> = tally
                 .get(&subject)
                 .map(|votes| votes.iter().filter(|(id, _)| fits(index, id)).map(|(id, n)| (*id, *n)).collect());
-            if let Some(id) = holder(votes.as_ref().filter(|votes| !votes.is_empty()), &[]) {
+            if let Some(id) = holder(votes.as_ref().filter(|votes| !votes.is_empty()), std::iter::empty()) {
                 statics.insert(index, id);
             }
         }
         if statics.len() == before {
-            return statics;
+            break;
         }
     }
+    statics
 }
 
 fn is_same(peer: &StaticPeer, addresses: &[IpAddr]) -> bool {

@@ -87,7 +87,7 @@ fn vote(lsdb: &mut Lsdb, voter: u8, firm: bool) {
     let config = MeshConfig { addresses: vec![address(&format!("10.1.1.{voter}"))], ..config() };
     let pins = BTreeMap::from([(0, id(1)), (1, id(2))]);
     let standing = Standing::compute(&config, id(voter), lsdb, &pins);
-    for vote in votes_to_cast(&config, id(voter), lsdb, &standing, firm) {
+    for vote in votes_to_cast(&config, id(voter), lsdb, &standing, firm, |_| true) {
         lsdb.insert(signer(voter).item(Body::Vote(vote)), Duration::ZERO, &[], Time::ZERO);
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest, Sha256};
+
 use super::super::config::MeshConfig;
 use super::super::ids::NodeId;
 use super::super::record::{About, Body, Key, Lsdb, Subject, Vote};
-use super::standing::{Standing, static_subject, subjects};
+use super::standing::{Standing, claims_of, static_subject};
 
 /// How many votes a claim needs before further static peers save theirs: a few, so that votes survive lost disks, and
 /// not one per static peer, so that the LSDB grows with the nodes alone.
@@ -15,7 +17,17 @@ const ENOUGH: usize = 3;
 /// others voted already, it follows the holder that results from theirs.
 ///
 /// `firm`: this node has listened long enough since its start to know whom others saw first. Before, its votes yield.
-pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &Standing, firm: bool) -> Vec<Vote> {
+///
+/// Static peers that are in touch (`in_touch`) share the work: a claim is for those of them that come first in an order
+/// drawn from the name, so that thirty of them do not all vote before they hear of each other's votes.
+pub fn votes_to_cast(
+    config: &MeshConfig,
+    me: NodeId,
+    lsdb: &Lsdb,
+    standing: &Standing,
+    firm: bool,
+    in_touch: impl Fn(&NodeId) -> bool,
+) -> Vec<Vote> {
     let voters: BTreeSet<NodeId> = standing.statics.values().copied().collect();
     let is_forgotten = |claimant: &NodeId, epoch: u64| {
         voters.iter().any(|voter| match lsdb.get(&Key::Forget(*voter, *claimant)).map(|stored| stored.item.body()) {
@@ -61,7 +73,7 @@ pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &St
         if is_forgotten(&id, epoch) || !about.addresses.iter().all(|address| config.in_subnet(*address)) {
             continue;
         }
-        let claimed = subjects(about);
+        let claimed = claims_of(about);
         let mine = own.get(&id).filter(|vote| !is_forgotten(&id, vote.epoch));
         if mine.is_some_and(|vote| vote.subjects == claimed) {
             continue;
@@ -76,6 +88,15 @@ pub fn votes_to_cast(config: &MeshConfig, me: NodeId, lsdb: &Lsdb, standing: &St
         // Whoever others hold for the holder is not voted against.
         let is_rival = !standing.admitted.contains(&id) && claimed.iter().any(|subject| is_held(subject, &id, &others));
         if !may_vote || voted >= ENOUGH || is_rival {
+            continue;
+        }
+        // The votes of a few are enough, as long as those few are there.
+        let place = |voter: &NodeId| {
+            let digest = Sha256::new().chain_update(about.name.as_str()).chain_update(voter.0).finalize();
+            <[u8; 8]>::try_from(&digest[..8]).expect("a SHA-256 has 32 bytes")
+        };
+        let rivals = voters.iter().filter(|voter| **voter != me && in_touch(voter));
+        if mine.is_none() && rivals.filter(|voter| place(voter) < place(&me)).count() >= ENOUGH {
             continue;
         }
         given.extend(claimed.iter().cloned());

@@ -61,7 +61,7 @@ pub(super) enum Act {
 #[derive(Debug)]
 pub(super) struct VirtualTunnel {
     own: usize,
-    keys: Vec<WgPublicKey>,
+    keys: Arc<[WgPublicKey]>,
     peers: BTreeMap<usize, Peer>,
     indexes: BTreeMap<u32, usize>,
     allowed: AllowedIps,
@@ -115,7 +115,7 @@ struct Pending {
 
 impl VirtualTunnel {
     /// Makes the device of node `own`. `keys` holds every node's key by number.
-    pub(super) fn new(own: usize, keys: Vec<WgPublicKey>, grace: bool, wall_offset: i64, rng: ChaCha8Rng) -> Self {
+    pub(super) fn new(own: usize, keys: Arc<[WgPublicKey]>, grace: bool, wall_offset: i64, rng: ChaCha8Rng) -> Self {
         Self {
             own,
             keys,
