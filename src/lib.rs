@@ -35,7 +35,7 @@
 //! | joining, endpoints, direct links of leaves | `mesh::reach` |
 //! | bytes on the wire | [`mesh::wire`] |
 //! | the embedded WireGuard | [`tunnel::userspace`] |
-//! | addresses, routes | [`system`] |
+//! | addresses, routes, ports of the router before this machine | [`system`] |
 //! | keys and state on disk, the main loop, signals | [`daemon`] |
 //! | HTTP over the unix socket and TCP, the stream, metrics | [`admin`], its types in the crate `wgnet-api` |
 //! | virtual networks, scenario files, invariants | [`sim`] |

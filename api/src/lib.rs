@@ -58,6 +58,6 @@ pub use plan::{Change, FileChange, FilePeer, Load, Moved, Pair, Plan, PlanReques
 pub use recording::{Header, Item, Line, RECORDING_VERSION, Recorder, Recording, RecordingError, Tape};
 pub use reload::{ConfigDifference, Reload, ReloadRequest};
 pub use snapshot::{Difference, Snapshot};
-pub use status::{Health, Nat, Node, PathKind, Peer, Probes, RunnerUp, Severity, Status};
+pub use status::{Health, Nat, Node, PathKind, Peer, PortMapping, Probes, RunnerUp, Severity, Status};
 pub use stream::{Event, Place};
 pub use why::{Candidate, Hop, Missing, Rule, Why, WhyQuery};

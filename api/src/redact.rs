@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
-    Candidate, Difference, Health, Hop, JournalEntry, Mesh, MeshLink, MeshNode, Missing, Node, Peer, RunnerUp,
-    Snapshot, Status, Why,
+    Candidate, Difference, Health, Hop, JournalEntry, Mesh, MeshLink, MeshNode, Missing, Node, Peer, PortMapping,
+    RunnerUp, Snapshot, Status, Why,
 };
 
 /// Who is called what.
@@ -239,6 +239,10 @@ impl Pseudonyms {
             identity: self.identity(&node.identity),
             link_address: self.address(&node.link_address),
             outside: node.outside.iter().map(|endpoint| self.text(endpoint)).collect(),
+            port_mapping: node
+                .port_mapping
+                .as_ref()
+                .map(|mapping| PortMapping { external: self.text(&mapping.external), ..mapping.clone() }),
             ..node.clone()
         }
     }

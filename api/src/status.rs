@@ -54,12 +54,18 @@ pub struct Node {
     /// Where others may reach this node through its NAT.
     #[serde(default)]
     pub outside: Vec<String>,
+    /// The port that the router before this node leads to it, if it does.
+    #[serde(default)]
+    pub port_mapping: Option<PortMapping>,
 }
 
 impl Node {
     /// How it looks from outside, for people; `None` when nothing stands between it and the others, or nothing is known.
     pub fn seen_from_outside(&self) -> Option<String> {
         let outside = self.outside.join(" ");
+        if let Some(mapped) = self.port_mapping.as_ref().filter(|mapping| mapping.reachable) {
+            return Some(format!("{}, a port that the router maps ({})", mapped.external, mapped.protocol));
+        }
         match self.nat {
             Nat::Unknown if outside.is_empty() => None,
             Nat::Unknown => Some(format!("{outside}, as one gateway sees it")),
@@ -70,6 +76,18 @@ impl Node {
             }
         }
     }
+}
+
+/// A port of the router before a node, which leads to the node's WireGuard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PortMapping {
+    /// How the router was asked: `PCP`, `NAT-PMP` or `UPnP`.
+    pub protocol: String,
+    /// Address and port of the router's outside, as it says.
+    pub external: String,
+    /// Whether others are told to try there; if not, `health` says why.
+    pub reachable: bool,
 }
 
 /// A NAT, in the words of RFC 4787.

@@ -60,7 +60,7 @@ pub use network_file::NetworkFile;
 pub use node::Node;
 pub use process::{Process, Program};
 pub use random::Random;
-pub use router::Nat;
+pub use router::{Miniupnpd, Nat, Speaks};
 pub use segment::Segment;
 pub use slots::Load;
 pub use swarm::Swarm;

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use wgnet_api::{Health, Journal, JournalEntry, Nat, Node, PathKind, Peer, Probes, RunnerUp, Severity, Status};
+use wgnet_api::{
+    Health, Journal, JournalEntry, Nat, Node, PathKind, Peer, PortMapping, Probes, RunnerUp, Severity, Status,
+};
 
 use crate::daemon::journal::Entry;
 use crate::mesh::config::MeshConfig;
@@ -61,6 +63,11 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
             NatKind::AddressDependent => Nat::AddressDependent,
         },
         outside: view.outside.iter().map(ToString::to_string).collect(),
+        port_mapping: view.mapped.map(|(mapping, reachable)| PortMapping {
+            protocol: mapping.protocol.to_string(),
+            external: mapping.external.to_string(),
+            reachable,
+        }),
     };
     let ours = |peer: &PeerReport| {
         view.tunnel_keys.contains(&peer.public_key) || view.nodes.iter().any(|n| n.public_key == Some(peer.public_key))

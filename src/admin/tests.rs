@@ -99,6 +99,7 @@ fn sample_status() -> wgnet_api::Status {
         effective_hash: 0xabc,
         nat: NatKind::EndpointIndependent,
         outside: vec![([198, 51, 100, 20], 50_001).into()],
+        mapped: None,
         tunnel_keys: vec![],
         counters: vec![],
     };

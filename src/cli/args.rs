@@ -213,6 +213,9 @@ pub struct NodeArgs {
     /// Whoever asks there needs the token in the file api.token of the state directory.
     #[arg(long, value_name = "IP:PORT", env = "WGNET_API_LISTEN", hide_env_values = true)]
     pub api_listen: Option<String>,
+    /// Do not ask the router before this machine to let WireGuard's port through; node.yaml: portMapping.
+    #[arg(long)]
+    pub no_port_mapping: bool,
     /// Tell more: once for debugging, twice for every packet of control traffic. RUST_LOG overrides it.
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,

@@ -141,6 +141,10 @@ pub(super) fn read(levels: &[Level<'_>]) -> Result<Given, Usage> {
         state_dir: path(&STATE_DIR, |args| args.state_dir.as_ref()),
         socket: path(&SOCKET, |args| args.socket.as_ref()),
         api_listen: text(&API_LISTEN, |args| args.api_listen.as_ref()),
+        port_mapping: levels
+            .iter()
+            .any(|level| level.args.no_port_mapping)
+            .then(|| Located::new(false, Origin::Option("--no-port-mapping"))),
         verbosity: levels.iter().map(|level| level.args.verbose).max().unwrap_or_default(),
     })
 }
@@ -152,7 +156,9 @@ pub(super) fn read(levels: &[Level<'_>]) -> Result<Given, Usage> {
 /// When there is one.
 pub(super) fn refuse_before_subcommand(level: Level<'_>) -> Result<(), Usage> {
     let value = ALL.into_iter().find(|value| level.writes(value.id)).map(|value| value.option);
-    let flag = level.args.existing_wg.then_some("--existing-wg");
+    let args = level.args;
+    let flags = [(args.existing_wg, "--existing-wg"), (args.no_port_mapping, "--no-port-mapping")];
+    let flag = flags.into_iter().find_map(|(given, flag)| given.then_some(flag));
     let place = level.args.positional.first().map(|_| "INTERFACE");
     match value.or(flag).or(place) {
         Some(option) => {

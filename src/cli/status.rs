@@ -196,6 +196,7 @@ mod tests {
             effective_lsdb: String::new(),
             nat: wgnet_api::Nat::default(),
             outside: Vec::new(),
+            port_mapping: None,
         };
         let health = severity.map(|severity| Health {
             severity,

@@ -53,6 +53,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
     compare("class", true, class(old.class).to_owned(), class(new.class).to_owned());
     compare("gateway", true, old.offer_gateway.to_string(), new.offer_gateway.to_string());
     compare("wgInterface", true, before.interface.clone(), after.interface.clone());
+    compare("portMapping", true, before.port_mapping.to_string(), after.port_mapping.to_string());
     compare("tunnel", true, before.tunnel.word().to_owned(), after.tunnel.word().to_owned());
     let path = |path: &std::path::Path| path.display().to_string();
     compare("the state directory", true, path(&before.state_dir), path(&after.state_dir));

@@ -77,6 +77,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// A TCP port for the admin protocol, on a loopback address; none unless it is asked for.
     pub api_listen: Option<SocketAddr>,
+    /// Whether the router before this machine is asked to let WireGuard's port through.
+    pub port_mapping: bool,
     /// The network file, for messages.
     pub network_file: PathBuf,
     /// Count of `-v`: 0 info, 1 debug, 2 trace.

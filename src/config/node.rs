@@ -62,6 +62,7 @@ pub(crate) struct NodeValues {
     pub(crate) api_listen: Field<SocketAddr>,
     pub(crate) class: Field<Class>,
     pub(crate) gateway: Field<bool>,
+    pub(crate) port_mapping: Field<bool>,
 }
 
 impl NodeValues {
@@ -79,6 +80,7 @@ impl NodeValues {
             api_listen: self.api_listen.or(lower.api_listen),
             class: self.class.or(lower.class),
             gateway: self.gateway.or(lower.gateway),
+            port_mapping: self.port_mapping.or(lower.port_mapping),
         }
     }
 }
@@ -108,6 +110,8 @@ pub struct Given {
     pub socket: Option<Located<PathBuf>>,
     /// `--api-listen`.
     pub api_listen: Option<Located<String>>,
+    /// `--no-port-mapping`, which gives `false`.
+    pub port_mapping: Option<Located<bool>>,
     /// Count of `-v`.
     pub verbosity: u8,
 }
@@ -150,6 +154,7 @@ impl Given {
         values.tunnel = self.tunnel.clone().map_or(Field::Absent, Field::Known);
         values.state_dir = self.state_dir.clone().map_or(Field::Absent, Field::Known);
         values.socket = self.socket.clone().map_or(Field::Absent, Field::Known);
+        values.port_mapping = self.port_mapping.clone().map_or(Field::Absent, Field::Known);
         values
     }
 }
@@ -197,6 +202,8 @@ fn read(root: &Node, findings: &mut Findings) -> Option<NodeValues> {
         value::choice(node, "class", &words, findings)
     });
     let gateway = take(&mut keys, "gateway", findings, |node, findings| value::boolean(node, "gateway", findings));
+    let port_mapping =
+        take(&mut keys, "portMapping", findings, |node, findings| value::boolean(node, "portMapping", findings));
     keys.close("the node file", findings);
     Some(NodeValues {
         interface,
@@ -210,6 +217,7 @@ fn read(root: &Node, findings: &mut Findings) -> Option<NodeValues> {
         api_listen,
         class,
         gateway,
+        port_mapping,
     })
 }
 

@@ -57,6 +57,7 @@ pub(crate) fn build(network: &LoadedNetwork, values: &NodeValues, as_given: &Giv
         state_dir: path(values.state_dir.known(), DEFAULT_STATE_DIR.into()),
         socket: path(values.socket.known(), socket),
         api_listen: values.api_listen.known().map(|address| address.value),
+        port_mapping: values.port_mapping.known().is_none_or(|wanted| wanted.value),
         network_file: super::network_file(as_given).0.to_owned(),
         verbosity: as_given.verbosity,
         given: as_given.clone(),

@@ -1,6 +1,7 @@
 //! The loop: one input at a time into the engine, and everything it asks for done before the next.
 
 mod network_file;
+mod port_mapping;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use rand_core::{OsRng, RngCore as _};
 use tokio::sync::mpsc;
 
 pub(super) use network_file::Unconfirmed;
+pub(super) use port_mapping::Mapper;
 
 use super::DaemonError;
 use super::clock::{Clock, Jumps, wall};
@@ -29,7 +31,8 @@ use crate::config::Config;
 use crate::mesh::engine::Engine;
 use crate::mesh::event::{Event, EventKind, Severity};
 use crate::mesh::ids::WgPublicKey;
-use crate::mesh::io::{Command, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, TunnelReport, Via};
+use crate::mesh::io::{Command, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, PortMapping};
+use crate::mesh::io::{TunnelReport, Via};
 use crate::mesh::time::Time;
 use crate::mesh::view::View;
 use crate::system::System;
@@ -57,6 +60,7 @@ pub(super) struct Node<S> {
     pub(super) tunnel: Box<dyn Tunnel>,
     pub(super) control: mpsc::Receiver<ControlDatagram>,
     pub(super) system: S,
+    pub(super) mapper: Mapper,
     pub(super) saver: Saver,
     pub(super) store: Store,
     /// A reload of a former run that is still to be confirmed.
@@ -78,6 +82,7 @@ enum Wake {
     Saved(Saved),
     Resolved(Resolved),
     Network,
+    Mapped(Option<PortMapping>),
     Signal(Signal),
     FileRead(Box<Read>),
 }
@@ -104,6 +109,10 @@ struct Loop<S> {
     desired_tunnel: DesiredTunnel,
     desired_system: Option<DesiredSystem>,
     next_system_retry: Time,
+    /// What the router maps.
+    mapped: Option<PortMapping>,
+    /// When to look who the router is.
+    next_router_look: Time,
     leaving: Option<Time>,
     /// Whether what goes on without this process is left behind.
     detaches: bool,
@@ -154,6 +163,8 @@ impl<S: System> Loop<S> {
             desired_tunnel: DesiredTunnel::default(),
             desired_system: None,
             next_system_retry: Time::ZERO,
+            mapped: None,
+            next_router_look: Time::ZERO,
             leaving: None,
             detaches: false,
             watchdog: Watchdog::from_environment(),
@@ -180,6 +191,9 @@ impl<S: System> Loop<S> {
         }
         if self.health.has("system") && self.next_system_retry <= now {
             self.apply_system().await;
+        }
+        if self.next_router_look <= now && self.leaving.is_none() {
+            self.look_at_router().await;
         }
         if self.unconfirmed.as_ref().is_some_and(|unconfirmed| unconfirmed.until <= now) {
             self.roll_back().await;
@@ -211,6 +225,7 @@ impl<S: System> Loop<S> {
             saved = node.saver.next() => Wake::Saved(saved),
             resolved = self.resolver.next() => Wake::Resolved(resolved),
             () = node.system.network_changed() => Wake::Network,
+            mapping = node.mapper.next() => Wake::Mapped(mapping),
             Some(signal) = node.signals.recv() => Wake::Signal(signal),
             read = self.reader.next() => Wake::FileRead(Box::new(read)),
         }
@@ -233,6 +248,7 @@ impl<S: System> Loop<S> {
                 self.drain(now).await;
             }
             Wake::Network => self.look_at_network().await,
+            Wake::Mapped(mapping) => self.mapped(mapping).await,
             Wake::Signal(Signal::Stop) => self.stop().await,
             Wake::Signal(Signal::Detach) => self.detach(),
             Wake::Signal(Signal::Reload) => self.ask_reload(wgnet_api::ReloadRequest::default(), None),
@@ -375,6 +391,7 @@ impl<S: System> Loop<S> {
             self.journal.add(wall(), Event { severity: Severity::Info, kind: EventKind::Link, subject, text });
             // There may be no link to ask yet.
             let _ = self.node.engine.handle_command(now, Command::Probe { peer: None });
+            self.node.mapper.ask_again();
             self.drain(now).await;
         }
         if let Some(set) = seen.set_back {
@@ -395,6 +412,8 @@ impl<S: System> Loop<S> {
                 let now = self.now();
                 self.node.engine.handle_network(now, network);
                 self.drain(now).await;
+                self.look_at_router().await;
+                self.node.mapper.ask_again();
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("{error}"),
@@ -446,6 +465,9 @@ impl<S: System> Loop<S> {
             Request::Confirm(reply) => self.confirm(reply),
             Request::Command(command, reply) => {
                 let now = self.now();
+                if command == (Command::Probe { peer: None }) {
+                    self.node.mapper.ask_again();
+                }
                 let outcome = self.node.engine.handle_command(now, command);
                 self.drain(now).await;
                 drop(reply.send(outcome));
@@ -517,7 +539,10 @@ impl<S: System> Loop<S> {
     }
 
     async fn finish(self) -> Result<(), DaemonError> {
-        let Node { mut saver, tunnel, mut system, mut signals, underlay, .. } = self.node;
+        let Node { mut saver, tunnel, mut system, mut signals, underlay, mapper, .. } = self.node;
+        if !self.detaches {
+            mapper.give_back(self.mapped.is_some()).await;
+        }
         let last_save = async {
             while !saver.is_idle() {
                 if let Err(error) = saver.next().await.result {

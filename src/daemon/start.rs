@@ -87,6 +87,7 @@ async fn start_with(
         link: engine.link_address(),
         links: config.mesh.key.network_id().link_network(),
     };
+    let mapper = mapper(&config, &keys.seed);
     drop(keys);
     let (tunnel, control) = tunnel::open(&config, found, own, &underlay).map_err(named)?;
     let (requests, inbox) = admin::channel();
@@ -107,6 +108,7 @@ async fn start_with(
         tunnel,
         control,
         system,
+        mapper,
         saver: Saver::new(store.clone()),
         requests: inbox,
         signals,
@@ -124,6 +126,22 @@ async fn start_with(
     }
     drop(socket_file);
     outcome.map_err(Failure::Running)
+}
+
+/// Whoever asks the router before this machine for a port; nobody where that is switched off.
+#[cfg(feature = "port-mapping")]
+fn mapper(config: &Config, seed: &[u8; 32]) -> node::Mapper {
+    let (achieved, answers) = mpsc::channel(4);
+    let mut nonce = [0; 12];
+    let expanded = hkdf::Hkdf::<sha2::Sha256>::new(Some(b"wgnet v1"), seed).expand(b"port mapping", &mut nonce);
+    expanded.expect("12 bytes are few");
+    let mapper = config.port_mapping.then(|| crate::system::port_mapping::start(nonce, achieved));
+    node::Mapper { mapper, answers }
+}
+
+#[cfg(not(feature = "port-mapping"))]
+fn mapper(_: &Config, _: &[u8; 32]) -> node::Mapper {
+    node::Mapper { mapper: None, answers: mpsc::channel(1).1 }
 }
 
 /// The MTU of the tunnel where the file gives none: what the underlay carries, less what goes around a packet.

@@ -35,7 +35,8 @@ use super::config::{DirectMode, MeshConfig};
 use super::event::{Event, EventKind, Severity};
 use super::ids::{NetworkId, NodeId, WgPublicKey};
 use super::io::{
-    Command, CommandError, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, TunnelReport, Via,
+    Command, CommandError, DesiredSystem, DesiredTunnel, Destination, LocalNetwork, Output, PortMapping, TunnelReport,
+    Via,
 };
 use super::link::LinkChange;
 use super::path::{Crossings, Graph, Paths};
@@ -135,6 +136,8 @@ pub struct Engine {
     pub(super) sightings: Sightings,
     /// What that means.
     pub(super) outside: Outside,
+    /// What the router before this machine says that it leads here.
+    pub(super) mapping: Option<PortMapping>,
     /// Who is worth a direct link, by what is sent.
     pub(super) demand: Demand,
     /// Secret of the tokens that prove underlay addresses.
@@ -230,6 +233,7 @@ impl Engine {
             hint_serial: 0,
             sightings: Sightings::default(),
             outside: Outside::default(),
+            mapping: None,
             demand: Demand::default(),
             token_secret,
             tunnel: None,
@@ -371,6 +375,13 @@ impl Engine {
             }
         }
         self.seek_direct(now);
+        self.settle(now);
+    }
+
+    /// What the router before this machine leads to WireGuard's port; `None`: nothing, or nothing any more.
+    pub fn handle_mapped(&mut self, now: Time, mapping: Option<PortMapping>) {
+        self.mapping = mapping;
+        self.look_outside(now);
         self.settle(now);
     }
 

@@ -169,6 +169,37 @@ pub struct LocalNetwork {
     pub addresses: Vec<LocalAddress>,
 }
 
+/// A port of the router before this machine, which leads to WireGuard's port here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortMapping {
+    /// How the router was asked.
+    pub protocol: MappingProtocol,
+    /// What the router says others reach it by. Its word: nobody proved it. The unspecified address is that of a router
+    /// which maps nothing as long as its own outside is no public one.
+    pub external: SocketAddr,
+}
+
+/// A way to ask a router for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MappingProtocol {
+    /// Port Control Protocol, RFC 6887.
+    Pcp,
+    /// NAT Port Mapping Protocol, RFC 6886.
+    NatPmp,
+    /// Universal Plug and Play, Internet Gateway Device.
+    Upnp,
+}
+
+impl std::fmt::Display for MappingProtocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pcp => "PCP",
+            Self::NatPmp => "NAT-PMP",
+            Self::Upnp => "UPnP",
+        })
+    }
+}
+
 /// One address of one interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalAddress {

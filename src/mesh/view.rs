@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::config::{Class, GatewayPolicy};
 use super::event::Severity;
 use super::ids::{Name, NodeId, WgPublicKey};
+use super::io::PortMapping;
 
 /// How packets for a node travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +56,8 @@ pub struct View {
     pub nat: NatKind,
     /// Where others may reach this node through its NAT.
     pub outside: Vec<SocketAddr>,
+    /// What the router before this node says that it maps, and whether others are told of it.
+    pub mapped: Option<(PortMapping, bool)>,
     /// Keys of the peers that the mesh put into the tunnel, those of nodes that just left among them.
     pub tunnel_keys: Vec<WgPublicKey>,
     /// Counters since the start, by name (`wgnet_` is prefixed in metrics).

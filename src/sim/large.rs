@@ -118,6 +118,7 @@ fn router(inside: Place, outside: Place, mapping: Mapping) -> Router {
         filtering: Filtering::AddressAndPortDependent,
         timeout: Duration::from_secs(60),
         hairpin: false,
+        maps: false,
         link: Link::default(),
     }
 }

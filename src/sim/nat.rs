@@ -77,6 +77,15 @@ pub(super) struct Nat {
     entries: BTreeMap<u16, Entry>,
     /// The flows of a router that maps nothing (`mapping: none`).
     plain: Firewall,
+    /// Ports that hosts inside asked for, which lead there whoever sends.
+    forwards: BTreeMap<u16, Forward>,
+}
+
+#[derive(Clone, Debug)]
+struct Forward {
+    inside: SocketAddr,
+    /// Who sent there, and when last: answers leave by the same port.
+    flows: BTreeMap<SocketAddr, Time>,
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +100,32 @@ struct Entry {
 impl Nat {
     pub(super) fn new(mapping: Mapping, filtering: Filtering, timeout: Duration, outside: IpAddr) -> Self {
         let (ports, entries, plain) = (BTreeMap::new(), BTreeMap::new(), Firewall::default());
-        Self { mapping, filtering, timeout, outside, ports, entries, plain }
+        Self { mapping, filtering, timeout, outside, ports, entries, plain, forwards: BTreeMap::new() }
+    }
+
+    /// A host asks for a port (PCP and the like): gives what leads to it from now on. Outside it is the same one where
+    /// that is free.
+    pub(super) fn forward(&mut self, now: Time, inside: SocketAddr, rng: &mut ChaCha8Rng) -> SocketAddr {
+        let known = self.forwards.iter().find(|(_, forward)| forward.inside == inside).map(|(port, _)| *port);
+        let port = known.unwrap_or_else(|| {
+            let others = |port: u16| self.entries.get(&port).is_some_and(|entry| entry.inside != inside);
+            let own = (!self.forwards.contains_key(&inside.port()) && !others(inside.port())).then(|| inside.port());
+            let port = own.unwrap_or_else(|| self.free_port(now, rng));
+            self.forwards.insert(port, Forward { inside, flows: BTreeMap::new() });
+            port
+        });
+        SocketAddr::new(self.outside, port)
+    }
+
+    /// The asked-for port by which a packet leaves: the one that it answers to, or the host's only one for everyone.
+    fn forwarded(&mut self, now: Time, src: SocketAddr, dst: SocketAddr) -> Option<u16> {
+        let (timeout, for_all) = (self.timeout, self.mapping == Mapping::EndpointIndependent);
+        let (port, forward) = self.forwards.iter_mut().find(|(_, forward)| forward.inside == src)?;
+        let answers = forward.flows.get(&dst).is_some_and(|at| now.since(*at) <= timeout);
+        if answers {
+            forward.flows.insert(dst, now);
+        }
+        (answers || for_all).then_some(*port)
     }
 
     /// Whether addresses behind it are seen from outside.
@@ -106,6 +140,9 @@ impl Nat {
 
     /// A packet leaves: gives the source that the outside sees.
     pub(super) fn outbound(&mut self, now: Time, src: SocketAddr, dst: SocketAddr, rng: &mut ChaCha8Rng) -> SocketAddr {
+        if let Some(port) = self.forwarded(now, src, dst) {
+            return SocketAddr::new(self.outside, port);
+        }
         let scope = match self.mapping {
             Mapping::None => {
                 self.plain.outbound(now, src, dst);
@@ -130,6 +167,14 @@ impl Nat {
     pub(super) fn inbound(&mut self, now: Time, src: SocketAddr, dst: SocketAddr) -> Option<SocketAddr> {
         if self.mapping == Mapping::None {
             return (self.is_open() || self.plain.inbound(now, dst, src)).then_some(dst);
+        }
+        if let Some(forward) = self.forwards.get_mut(&dst.port()).filter(|_| dst.ip() == self.outside) {
+            if forward.flows.len() > CROWDED {
+                let timeout = self.timeout;
+                forward.flows.retain(|_, at| now.since(*at) <= timeout);
+            }
+            forward.flows.insert(src, now);
+            return Some(forward.inside);
         }
         if dst.ip() != self.outside || !self.alive(dst.port(), now) {
             return None;
@@ -156,6 +201,7 @@ impl Nat {
     pub(super) fn flush(&mut self) {
         self.ports.clear();
         self.entries.clear();
+        self.forwards.clear();
         self.plain.flush();
     }
 
@@ -176,22 +222,25 @@ impl Nat {
     }
 
     fn open(&mut self, now: Time, inside: SocketAddr, scope: Scope, rng: &mut ChaCha8Rng) -> u16 {
-        let own = (self.mapping != Mapping::Symmetric && !self.alive(inside.port(), now)).then(|| inside.port());
-        let port = own.unwrap_or_else(|| {
-            loop {
-                // Below 2^16 by the shift.
-                let port = u16::try_from(rng.next_u32() >> 16).unwrap_or(u16::MAX);
-                if port >= FIRST_PORT && !self.alive(port, now) {
-                    break port;
-                }
-            }
-        });
+        let taken = self.alive(inside.port(), now) || self.forwards.contains_key(&inside.port());
+        let own = (self.mapping != Mapping::Symmetric && !taken).then(|| inside.port());
+        let port = own.unwrap_or_else(|| self.free_port(now, rng));
         let entry = Entry { inside, scope, last: now, sent: BTreeMap::new() };
         if let Some(old) = self.entries.insert(port, entry) {
             self.ports.remove(&(old.inside, old.scope));
         }
         self.ports.insert((inside, scope), port);
         port
+    }
+
+    fn free_port(&self, now: Time, rng: &mut ChaCha8Rng) -> u16 {
+        loop {
+            // Below 2^16 by the shift.
+            let port = u16::try_from(rng.next_u32() >> 16).unwrap_or(u16::MAX);
+            if port >= FIRST_PORT && !self.alive(port, now) && !self.forwards.contains_key(&port) {
+                return port;
+            }
+        }
     }
 }
 
@@ -243,6 +292,21 @@ mod tests {
         nat.outbound(Time::from_secs(122), host, a, &mut rng);
         nat.flush();
         assert_eq!(nat.inbound(Time::from_secs(122), a, seen), None);
+    }
+
+    #[test]
+    fn a_port_that_was_asked_for_lets_everyone_in_and_answers_leave_by_it() {
+        let (mut nat, mut rng) = nat(Mapping::Symmetric, Filtering::AddressAndPortDependent);
+        let (host, stranger, other) = (at("10.0.0.2:5000"), at("1.1.1.1:1"), at("2.2.2.2:2"));
+        let asked = nat.forward(Time::ZERO, host, &mut rng);
+        assert_eq!((asked, nat.forward(Time::ZERO, host, &mut rng)), (at("198.51.100.9:5000"), asked));
+        assert_eq!(nat.inbound(Time::from_secs(500), stranger, asked), Some(host));
+        assert_eq!(nat.outbound(Time::from_secs(501), host, stranger, &mut rng), asked);
+        assert_ne!(nat.outbound(Time::from_secs(501), host, other, &mut rng), asked, "what the host begins");
+        let neighbour = nat.forward(Time::from_secs(501), at("10.0.0.3:5000"), &mut rng);
+        assert_ne!(neighbour, asked, "the port is taken");
+        nat.flush();
+        assert_eq!(nat.inbound(Time::from_secs(502), stranger, asked), None);
     }
 
     #[test]

@@ -79,6 +79,7 @@ struct Router {
     outside: usize,
     outside_address: IpAddr,
     hairpin: bool,
+    maps: bool,
     link: Link,
 }
 
@@ -166,7 +167,8 @@ impl Underlay {
             segments[outside].hosts.insert(router.outside.address, Arrival::Router(this));
             segments[inside].way_out = Some(this);
             let (outside_address, hairpin, link) = (router.outside.address, router.hairpin, router.link);
-            routers.push(Router { nat, inside, outside, outside_address, hairpin, link });
+            let maps = router.maps;
+            routers.push(Router { nat, inside, outside, outside_address, hairpin, maps, link });
         }
         let mut machines = Vec::new();
         for node in scenario.nodes.values() {
@@ -319,6 +321,24 @@ impl Underlay {
         let address =
             |i: &Interface| LocalAddress { address: i.address, prefix: self.segments[i.segment].prefix.prefix_len() };
         LocalNetwork { addresses: interfaces.map(address).collect() }
+    }
+
+    /// Whether a node's router maps ports for those who ask.
+    pub(super) fn has_mapping_router(&self, node: usize) -> bool {
+        self.mapping_router(node).is_some()
+    }
+
+    /// A node asks its router for one of its ports; gives what leads there from outside.
+    pub(super) fn map_port(&mut self, now: Time, node: usize, port: u16) -> Option<SocketAddr> {
+        let (router, address) = self.mapping_router(node)?;
+        Some(self.routers[router].nat.forward(now, SocketAddr::new(address, port), &mut self.rng))
+    }
+
+    fn mapping_router(&self, node: usize) -> Option<(usize, IpAddr)> {
+        let mut interfaces = self.machines[node].interfaces.iter();
+        interfaces
+            .find_map(|i| Some((self.segments[i.segment].way_out?, i.address)))
+            .filter(|(r, _)| self.routers[*r].maps)
     }
 
     /// The address that a node's host name resolves to.

@@ -196,7 +196,7 @@ fn homes(draw: &mut Draw, scenario: &mut Scenario, count: usize) -> Vec<String> 
         } else {
             ("internet", address(198, 18, 3, home + 1))
         };
-        let router = router(draw, &name, address(192, 168, at, 254), outer, outside);
+        let router = Router { maps: home % 2 == 0, ..router(draw, &name, address(192, 168, at, 254), outer, outside) };
         scenario.routers.insert(format!("r{home}"), router);
         homes.push(name);
     }
@@ -219,6 +219,7 @@ fn router(draw: &mut Draw, inside: &str, inner: IpAddr, outside: &str, outer: Ip
         filtering,
         timeout: Duration::from_secs(draw.pick(&[30, 60, 120])),
         hairpin: draw.once_in(3),
+        maps: false,
         link: Link { latency: draw.millis(0, 10), ..Link::default() },
     }
 }

@@ -23,7 +23,7 @@ use super::tunnel::{Act, Message, Packet, Payload, TTL, bare_size};
 use crate::mesh::engine::Engine;
 use crate::mesh::event::Event;
 use crate::mesh::ids::WgPublicKey;
-use crate::mesh::io::{Destination, Output, Via};
+use crate::mesh::io::{Destination, MappingProtocol, Output, PortMapping, Via};
 use crate::mesh::time::Time;
 use crate::mesh::view::View;
 
@@ -35,6 +35,10 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 pub(super) const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 /// How long a name takes to resolve.
 const RESOLVE_TIME: Duration = Duration::from_millis(20);
+/// How long a router takes to map a port ...
+const MAP_TIME: Duration = Duration::from_millis(100);
+/// ... and how often it is asked to go on.
+const MAP_EVERY: Duration = Duration::from_secs(120);
 /// So many things at one moment mean that an engine's deadline never moves on.
 const STANDSTILL: u32 = 100_000;
 
@@ -103,6 +107,8 @@ pub(super) enum Thing {
     Resolved(usize, u64, String),
     /// A leaving daemon has had its time.
     LeaveEnds(usize, u64),
+    /// A router answers whoever asks it for a port.
+    Mapped(usize, u64),
     /// Check the rules that need time.
     Watch,
 }
@@ -343,6 +349,7 @@ impl World {
                     self.end(node);
                 }
             }
+            Thing::Mapped(node, start) => self.map_port(node, start),
             Thing::Watch => {
                 self.queue.push(self.now + WATCH_EVERY, Thing::Watch);
                 self.watch.check_over_time(self.now, &self.machines, &self.underlay);
@@ -376,7 +383,33 @@ impl World {
         self.journal.write(self.now, &machine.name, format!("starts for the {}. time", machine.starts));
         let start = machine.starts;
         self.queue.push(self.now + REPORT_EVERY, Thing::Report(node, start));
+        if self.underlay.has_mapping_router(node) {
+            self.queue.push(self.now + MAP_TIME, Thing::Mapped(node, start));
+        }
         self.network_changed(node);
+    }
+
+    /// A node asks its router for WireGuard's port, as the daemon does: again and again, as routers forget.
+    fn map_port(&mut self, node: usize, start: u64) {
+        if !self.is_start(node, start) {
+            return;
+        }
+        self.queue.push(self.now + MAP_EVERY, Thing::Mapped(node, start));
+        let port = self.machines[node].config.wg_port;
+        if !self.machines[node].daemon.as_ref().is_some_and(|daemon| daemon.engine.wants_port_mapping()) {
+            return;
+        }
+        let external = self.underlay.map_port(self.now, node, port);
+        self.mapped(node, external);
+    }
+
+    /// A node's router says that it leads this to the node's WireGuard, or nothing any more.
+    pub fn mapped(&mut self, node: usize, external: Option<SocketAddr>) {
+        let Some(daemon) = &mut self.machines[node].daemon else { return };
+        let now = daemon.engine_time(self.now);
+        let mapping = external.map(|external| PortMapping { protocol: MappingProtocol::Pcp, external });
+        daemon.engine.handle_mapped(now, mapping);
+        self.drain(node);
     }
 
     /// A daemon's process is gone, its device with it.

@@ -2,14 +2,16 @@
 //! idempotent, cleaned up at exit and after a crash of a former run.
 //!
 //! `linux/` does it by netlink, `macos/` by ioctls and the routing socket; [`fake`] records what it was told, for tests.
+//! [`port_mapping`] is about another machine, the router before this one.
 
 pub mod fake;
 #[cfg(target_os = "linux")]
 pub mod linux;
 #[cfg(any(test, target_os = "macos"))]
 pub mod macos;
+pub mod port_mapping;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::mesh::io::{DesiredSystem, LocalNetwork};
 
@@ -28,6 +30,10 @@ pub trait System: Send {
         &mut self,
         peers: &[IpAddr],
     ) -> impl Future<Output = Result<Option<(String, u32)>, SystemError>> + Send;
+
+    /// The router that has what this machine sends by IPv4 to everywhere else; `None` when there is none, or when it is
+    /// known by its interface alone.
+    fn router(&mut self) -> impl Future<Output = Result<Option<Ipv4Addr>, SystemError>> + Send;
 
     /// Waits until `local_network` may answer differently. May be dropped and called again.
     fn network_changed(&mut self) -> impl Future<Output = ()> + Send;

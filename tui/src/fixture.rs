@@ -30,6 +30,7 @@ pub fn node() -> Node {
         effective_lsdb: "a41f09c2".into(),
         nat: wgnet_api::Nat::None,
         outside: Vec::new(),
+        port_mapping: None,
     }
 }
 

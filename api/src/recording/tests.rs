@@ -25,6 +25,7 @@ fn snapshot() -> Snapshot {
         effective_lsdb: String::new(),
         nat: crate::Nat::default(),
         outside: Vec::new(),
+        port_mapping: None,
     };
     let bob = MeshNode {
         id: "00".into(),

@@ -52,6 +52,11 @@ fn snapshot() -> Snapshot {
         effective_lsdb: "a41f09c2".into(),
         nat: crate::Nat::EndpointIndependent,
         outside: vec!["198.51.100.20:50001".into()],
+        port_mapping: Some(PortMapping {
+            protocol: "PCP".into(),
+            external: "198.51.100.20:50001".into(),
+            reachable: true,
+        }),
     };
     let foreign = Peer {
         id: format!("wg:{PEER_KEY}"),

@@ -22,6 +22,7 @@ fn node() -> Node {
         effective_lsdb: String::new(),
         nat: crate::Nat::default(),
         outside: Vec::new(),
+        port_mapping: None,
     }
 }
 

@@ -421,6 +421,7 @@ fn product(from: &[String], to: &[String]) -> Vec<(String, String)> {
 
 fn nat(name: &str, router: &Router) -> Nat {
     assert!(!router.hairpin, "{name}: routers in namespaces do no hairpin");
+    assert!(!router.maps, "{name}: routers in namespaces map no ports; tests/port_mapping.rs has one that does");
     match (router.mapping, router.filtering) {
         (Mapping::None, Filtering::EndpointIndependent) => Nat::Open,
         (Mapping::None, _) => Nat::None,

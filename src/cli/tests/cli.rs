@@ -202,6 +202,7 @@ fn what_cannot_be_understood_is_a_usage_error() {
             "the INTERFACE is given twice: by its place and as --wireguard-interface",
         ),
         (&["-e", "--tunnel", "kernel"], "--existing-wg contradicts --tunnel kernel"),
+        (&["--no-port-mapping", "genkey"], "--no-port-mapping before a subcommand means nothing"),
         (&["--tunnel", "fast"], "invalid value 'fast'"),
         (&["-c", "net.yaml", "genkey"], "--network-config before a subcommand means nothing"),
         (&["wg0", "10.77.0.9", "x", "y"], "unexpected value 'y'"),

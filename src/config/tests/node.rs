@@ -72,7 +72,7 @@ fn node_yaml_alone_makes_a_node() {
     assert_eq!(config.mesh.name.as_str(), "alice");
     assert_eq!(config.mesh.addresses, ["10.1.1.9".parse::<std::net::IpAddr>().expect("an address")]);
     assert_eq!((config.mesh.wg_port, config.mesh.admin_port), (50_009, 50_509), "50000 and 50500 + last octet");
-    assert_eq!(config.tunnel, TunnelMode::Auto);
+    assert_eq!((config.tunnel, config.port_mapping), (TunnelMode::Auto, true));
     assert_eq!(config.mesh.class, Class::Server);
     assert!(!config.mesh.offer_gateway);
     assert_eq!(config.state_dir.display().to_string(), "/var/lib/wgnet");
@@ -84,30 +84,32 @@ fn node_yaml_alone_makes_a_node() {
 #[test]
 fn every_key_of_node_yaml_is_read() {
     let node = format!(
-        "{NODE}class: mobile\ngateway: true\nwgPort: 1\nadminPort: 65535\ntunnel: userspace\nstateDir: /s\nsocket: /r/x.sock\nexistingInterface: false\n"
+        "{NODE}class: mobile\ngateway: true\nwgPort: 1\nadminPort: 65535\ntunnel: userspace\nstateDir: /s\nsocket: /r/x.sock\nexistingInterface: false\nportMapping: false\n"
     );
     let files = Files::new(SAMPLE, &node);
     let config = files.load(&files.given());
     assert_eq!((config.mesh.wg_port, config.mesh.admin_port), (1, 65535));
     assert_eq!(config.mesh.class, Class::Mobile);
-    assert!(config.mesh.offer_gateway);
+    assert!(config.mesh.offer_gateway && !config.port_mapping);
     assert_eq!(config.tunnel, TunnelMode::Userspace);
     assert_eq!((config.state_dir.to_str(), config.socket.to_str()), (Some("/s"), Some("/r/x.sock")));
 }
 
 #[test]
 fn what_is_given_wins_over_node_yaml_value_by_value() {
-    let files = Files::new(SAMPLE, &format!("{NODE}tunnel: kernel\nwgPort: 7\n"));
+    let files = Files::new(SAMPLE, &format!("{NODE}tunnel: kernel\nwgPort: 7\nportMapping: true\n"));
     let given = Given {
         name: Some(option("bob", "NAME")),
         addresses: vec![option("10.1.1.8", "ADDRESS")],
         tunnel: Some(Located::new(TunnelMode::Userspace, Origin::Option("--tunnel"))),
         state_dir: Some(Located::new("/elsewhere".into(), Origin::Variable("WGNET_STATE_DIR"))),
+        port_mapping: Some(Located::new(false, Origin::Option("--no-port-mapping"))),
         ..files.given()
     };
     let config = files.load(&given);
     assert_eq!(config.mesh.name.as_str(), "bob");
     assert_eq!(config.mesh.addresses[0].to_string(), "10.1.1.8");
+    assert!(!config.port_mapping);
     assert_eq!(config.interface, "wg0", "from node.yaml");
     assert_eq!(config.mesh.wg_port, 7, "from node.yaml");
     assert_eq!(config.mesh.admin_port, 50_508, "default of the address that won");

@@ -15,7 +15,7 @@ use crate::daemon::store::Store;
 use crate::mesh::engine::Identity;
 use crate::mesh::io::PeerReport;
 use crate::system::SystemError;
-use crate::system::fake::FakeSystem;
+use crate::system::fake::{FakeMapper, FakeSystem};
 use crate::tunnel::fake::FakeTunnel;
 
 /// Longer than anything here may take, shorter than a person's patience.
@@ -31,6 +31,7 @@ struct Ends {
     _dir: TempDir,
     tunnel: FakeTunnel,
     system: FakeSystem,
+    mapper: FakeMapper,
     control: mpsc::Sender<ControlDatagram>,
     requests: mpsc::Sender<Request>,
     signals: mpsc::Sender<Signal>,
@@ -72,6 +73,7 @@ fn given(dir: &Path, admin_port: u16) -> Given {
         state_dir: Some(Located::new(dir.to_owned(), Origin::Unknown)),
         socket: None,
         api_listen: None,
+        port_mapping: None,
         verbosity: 0,
     }
 }
@@ -94,6 +96,7 @@ fn bench() -> Bench {
     let identity = Identity { seed: loaded.keys.seed, wg_public: public_key, epoch: loaded.epoch };
     let engine = Engine::new(config.mesh.clone(), identity, None, [3; 32], clock.now());
     let (tunnel, system) = (FakeTunnel::default(), FakeSystem::default());
+    let (mapper, answers) = FakeMapper::new();
     let (control, control_queue) = mpsc::channel(8);
     let (requests, inbox) = admin::channel();
     let (signals, signal_queue) = mpsc::channel(4);
@@ -106,6 +109,7 @@ fn bench() -> Bench {
         tunnel: Box::new(tunnel.clone()),
         control: control_queue,
         system: system.clone(),
+        mapper: Mapper { mapper: Some(Box::new(mapper.clone())), answers },
         saver: Saver::new(store.clone()),
         store,
         unconfirmed: None,
@@ -114,7 +118,7 @@ fn bench() -> Bench {
         signals: signal_queue,
         warnings: vec!["the epoch was mended".to_owned()],
     };
-    Bench { node, ends: Ends { _dir: dir, tunnel, system, control, requests, signals, port } }
+    Bench { node, ends: Ends { _dir: dir, tunnel, system, mapper, control, requests, signals, port } }
 }
 
 /// Runs the node; returns when it is ready.
@@ -168,6 +172,7 @@ async fn a_second_stop_ends_at_once_and_cleans_up_all_the_same() {
 }
 
 mod network_file;
+mod port_mapping;
 
 #[tokio::test]
 async fn a_lost_device_ends_the_daemon_with_its_reason() {

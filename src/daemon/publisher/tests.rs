@@ -61,6 +61,7 @@ fn snapshot(time_s: u64, rx_bytes: u64) -> Snapshot {
         effective_lsdb: String::new(),
         nat: wgnet_api::Nat::default(),
         outside: Vec::new(),
+        port_mapping: None,
     };
     Snapshot {
         time_ms: time_s * 1_000,

@@ -88,6 +88,7 @@ impl Engine {
         }
         lines.extend(self.shadowed());
         lines.extend(self.black_holes());
+        lines.extend(self.useless_mapping());
         let mut add = |severity, code, text: String, remedy: &str| {
             lines.push(HealthLine { severity, code, text, remedy: remedy.to_owned() });
         };

@@ -32,6 +32,11 @@ impl Engine {
             draining: self.draining,
             nat: self.outside.nat,
             outside: self.outside.endpoints.clone(),
+            mapped: self
+                .outside
+                .mapped
+                .filter(|mapped| !mapped.mapping.external.ip().is_unspecified())
+                .map(|mapped| (mapped.mapping, mapped.endpoint().is_some())),
             tunnel_keys: self
                 .tunnel
                 .iter()

@@ -256,7 +256,9 @@ impl Engine {
             });
         }
         let here = match self.outside.nat {
-            NatKind::AddressDependent => "; the NAT before this node shows everyone another port",
+            NatKind::AddressDependent if self.outside.mapped.is_none_or(|mapped| mapped.endpoint().is_none()) => {
+                "; the NAT before this node shows everyone another port"
+            }
             _ => "",
         };
         let direct = self.neighbours.get(id).map(|neighbour| &neighbour.direct);

@@ -2,6 +2,7 @@
 //!
 //! * `statics`: joining at the static peers of the network file, by challenge, for ever, with a capped back-off.
 //! * `sighting`: gateways tell where they see a node, which shows its NAT and the endpoint that others may try.
+//! * `mapping`: a port that the router before this node leads to it is an endpoint for everyone, if the router's word holds.
 //! * `candidates`: which endpoints of another node are worth a try from here, and in which order.
 //! * `demand`: which pairs of a large mesh are worth a direct link, by their traffic.
 //! * `direct`: two nodes that are no neighbours in the graph try each other's endpoints, prove the link in both
@@ -10,11 +11,13 @@
 mod candidates;
 mod demand;
 mod direct;
+mod mapping;
 mod sighting;
 mod statics;
 
 pub(super) use candidates::is_public;
 pub(super) use demand::Demand;
 pub(super) use direct::Direct;
+pub(super) use mapping::Mapped;
 pub(super) use sighting::{Outside, Sightings};
 pub(super) use statics::{Answers, Refused, StaticState, told};

@@ -15,6 +15,7 @@ use super::super::io::LocalNetwork;
 use super::super::time::Time;
 use super::super::timer::Timer;
 use super::super::view::NatKind;
+use super::Mapped;
 
 /// Two gateways contradict each other only when both spoke again so long after the later one's news: a router that was
 /// restarted shows all of them another port, and not all notice at the same moment.
@@ -40,12 +41,14 @@ struct Sighting {
 pub(in super::super) struct Outside {
     /// The NAT between this node and the gateways.
     pub(in super::super) nat: NatKind,
-    /// Where others may reach this node through its NAT, sorted.
+    /// Where others may reach this node through its NAT: the port that the router maps, then the others, sorted.
     pub(in super::super) endpoints: Vec<SocketAddr>,
     /// The addresses of its NAT, sorted.
     pub(in super::super) addresses: Vec<IpAddr>,
     /// Whether gateways contradict each other, and it is too early to believe that.
     pub(in super::super) unsettled: bool,
+    /// What the router says that it maps.
+    pub(in super::super) mapped: Option<Mapped>,
 }
 
 impl Sightings {
@@ -121,7 +124,12 @@ impl Engine {
 
     /// Works out anew how this node looks from outside, and tells the others where to try.
     pub(in super::super) fn look_outside(&mut self, now: Time) {
-        let outside = self.sightings.judge(&self.local);
+        let mut outside = self.sightings.judge(&self.local);
+        outside.mapped = self.judge_mapping(&outside.addresses);
+        if let Some(mapped) = outside.mapped.and_then(|mapped| mapped.endpoint()) {
+            outside.endpoints.retain(|endpoint| *endpoint != mapped);
+            outside.endpoints.insert(0, mapped);
+        }
         if outside == self.outside {
             return;
         }

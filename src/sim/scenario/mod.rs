@@ -118,6 +118,9 @@ pub struct Router {
     /// Whether two hosts inside reach each other by their outside addresses.
     #[serde(default)]
     pub hairpin: bool,
+    /// Whether hosts inside can ask it for a port (PCP and the like).
+    #[serde(default)]
+    pub maps: bool,
     /// Properties of its outside line, each direction.
     #[serde(default)]
     pub link: Link,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::scenario::{Action, Scenario};
 use super::super::world::{Hosts, World};
+use crate::mesh::event::Severity;
 use crate::mesh::time::Time;
 use crate::mesh::view::{NatKind, PathKind};
 
@@ -14,29 +15,68 @@ struct Place {
     /// Mapping and filtering of the router before it; `None`: it has a public address.
     router: Option<(&'static str, &'static str)>,
     firewall: bool,
+    /// Whether the router maps ports for those who ask.
+    maps: bool,
 }
 
-const PLACES: [Place; 7] = [
-    Place { name: "public", router: None, firewall: false },
-    Place { name: "firewall", router: None, firewall: true },
-    Place { name: "full cone", router: Some(("endpoint-independent", "endpoint-independent")), firewall: false },
-    Place { name: "restricted", router: Some(("endpoint-independent", "address-dependent")), firewall: false },
-    Place { name: "masquerade", router: Some(("endpoint-independent", "address-and-port-dependent")), firewall: false },
-    Place { name: "port per address", router: Some(("address-dependent", "address-dependent")), firewall: false },
-    Place { name: "symmetric", router: Some(("symmetric", "address-and-port-dependent")), firewall: false },
+const PLACES: [Place; 9] = [
+    Place { name: "public", router: None, firewall: false, maps: false },
+    Place { name: "firewall", router: None, firewall: true, maps: false },
+    Place {
+        name: "full cone",
+        router: Some(("endpoint-independent", "endpoint-independent")),
+        firewall: false,
+        maps: false,
+    },
+    Place {
+        name: "restricted",
+        router: Some(("endpoint-independent", "address-dependent")),
+        firewall: false,
+        maps: false,
+    },
+    Place {
+        name: "masquerade",
+        router: Some(("endpoint-independent", "address-and-port-dependent")),
+        firewall: false,
+        maps: false,
+    },
+    Place {
+        name: "port per address",
+        router: Some(("address-dependent", "address-dependent")),
+        firewall: false,
+        maps: false,
+    },
+    Place {
+        name: "symmetric",
+        router: Some(("symmetric", "address-and-port-dependent")),
+        firewall: false,
+        maps: false,
+    },
+    Place {
+        name: "masquerade, mapped",
+        router: Some(("endpoint-independent", "address-and-port-dependent")),
+        firewall: false,
+        maps: true,
+    },
+    Place {
+        name: "symmetric, mapped",
+        router: Some(("symmetric", "address-and-port-dependent")),
+        firewall: false,
+        maps: true,
+    },
 ];
 
 impl Place {
     /// Whether everyone sees it at the same endpoint.
     fn has_one_endpoint(&self) -> bool {
-        self.router.is_none_or(|(mapping, _)| mapping == "endpoint-independent")
+        self.maps || self.router.is_none_or(|(mapping, _)| mapping == "endpoint-independent")
     }
 
     /// Whether it can begin, and `to` lets it in once both try.
     fn gets_through(&self, to: &Self) -> bool {
         let open = match to.router {
             None => !to.firewall,
-            Some((_, filtering)) => filtering != "address-and-port-dependent",
+            Some((_, filtering)) => to.maps || filtering != "address-and-port-dependent",
         };
         to.has_one_endpoint() && (open || self.has_one_endpoint())
     }
@@ -59,7 +99,8 @@ fn mesh(a: &Place, b: &Place, kernel: bool, seed: u64) -> World {
             Some((mapping, filtering)) => {
                 routers += &format!(
                     "  router-{name}: {{ inside: {{ segment: home-{name}, address: 192.168.1.254 }}, outside: {{ segment: \
-                     net, address: 198.18.3.{number} }}, mapping: {mapping}, filtering: {filtering}, timeout: 60s }}\n"
+                     net, address: 198.18.3.{number} }}, mapping: {mapping}, filtering: {filtering}, timeout: 60s, maps: {} }}\n",
+                    place.maps
                 );
                 format!("home-{name}: {{ address: 192.168.1.{number}, link: {{ latency: 10ms }} }}")
             }
@@ -120,7 +161,7 @@ fn every_pair_of_places_gets_a_direct_link_where_one_can_pass_and_goes_through_a
 
 #[test]
 fn a_node_knows_its_nat_and_says_why_there_is_no_direct_link() {
-    let [public, _, _, _, masquerade, _, symmetric] = PLACES;
+    let [public, _, _, _, masquerade, _, symmetric, ..] = PLACES;
     let nat = |world: &World, name: &str| {
         let (engine, now) = world.engine(world.number(name).expect("a node")).expect("it runs");
         let other = if name == "a" { "b" } else { "a" };
@@ -137,9 +178,71 @@ fn a_node_knows_its_nat_and_says_why_there_is_no_direct_link() {
     assert_eq!((nat(&world, "a").0, both(&world, PathKind::Direct)), (NatKind::None, true));
 }
 
+/// Two homes whose routers map ports; the router of `a` is behind a carrier's.
+fn behind_a_carrier() -> World {
+    let text = "name: carrier\nabout: a port mapped to nowhere\nnetwork: { subnet: 10.1.0.0/16 }\nduration: 60s\n\
+        segments: { net: { prefix: 198.18.0.0/16 }, carrier: { prefix: 100.64.0.0/16 }, home-a: { prefix: 192.168.1.0/24 } }\n\
+        routers:\n  \
+        cgn: { inside: { segment: carrier, address: 100.64.0.1 }, outside: { segment: net, address: 198.18.3.1 }, mapping: \
+        symmetric }\n  \
+        router-a: { inside: { segment: home-a, address: 192.168.1.254 }, outside: { segment: carrier, address: 100.64.0.9 }, \
+        maps: true }\n\
+        nodes:\n  \
+        g1: { address: 10.1.1.1, attach: { net: 198.18.1.1 }, static: true }\n  \
+        g2: { address: 10.1.1.2, attach: { net: 198.18.1.2 }, static: true }\n  \
+        a: { address: 10.1.2.1, attach: { home-a: 192.168.1.1 } }\n";
+    let mut world = World::new(&Scenario::parse(text).expect("a scenario"), 5, Hosts::default());
+    (0..world.len()).for_each(|node| world.start_daemon(node));
+    world
+}
+
+#[test]
+fn a_port_that_a_router_behind_a_carriers_nat_maps_is_told_to_nobody_and_named() {
+    let mut world = behind_a_carrier();
+    world.run_until(Time::from_secs(20));
+    let view = world.view(world.number("a").expect("a node")).expect("it runs");
+    let lines: Vec<_> = view.health.iter().map(|line| (line.code, line.severity)).collect();
+    assert_eq!(lines, [("double-nat", Severity::Info)], "{:?}", view.health);
+    assert!(view.mapped.is_some_and(|(_, told)| !told));
+    assert!(view.outside.iter().all(|endpoint| endpoint.ip().to_string() == "198.18.3.1"), "{:?}", view.outside);
+}
+
+#[test]
+fn a_router_is_asked_where_there_may_be_a_nat_and_its_word_is_judged() {
+    let [public, _, _, _, masquerade, ..] = PLACES;
+    let mut world = mesh(&masquerade, &public, false, 6);
+    world.run_until(Time::from_secs(20));
+    let asks = |world: &World, name: &str| {
+        world.engine(world.number(name).expect("a node")).expect("it runs").0.wants_port_mapping()
+    };
+    assert_eq!(["a", "b", "g1"].map(|name| asks(&world, name)), [true, false, false]);
+    let a = world.number("a").expect("a node");
+    let told = |world: &mut World, external: &str| {
+        world.mapped(a, Some(external.parse().expect("an endpoint")));
+        let view = world.view(a).expect("it runs");
+        let codes: Vec<_> = view.health.iter().map(|line| line.code).collect();
+        (view.mapped.is_some_and(|(_, told)| told), codes)
+    };
+    // Gateways see it at 198.18.3.1.
+    assert_eq!(told(&mut world, "198.18.3.1:40000"), (true, vec![]));
+    for private in ["10.9.9.9:1", "100.64.0.1:1", "192.168.7.7:1"] {
+        assert_eq!(told(&mut world, private), (false, vec!["double-nat"]), "{private}");
+    }
+    assert_eq!(told(&mut world, "198.18.77.77:40000"), (false, vec!["double-nat"]), "elsewhere");
+    assert_eq!(told(&mut world, "0.0.0.0:0"), (false, vec!["double-nat"]), "it has none");
+    let nonsense =
+        ["127.0.0.1:5", "0.0.0.7:5", "224.0.0.1:5", "255.255.255.255:5", "198.18.3.1:0", "10.1.2.2:5", "[ff02::1]:5"];
+    for nonsense in nonsense {
+        assert_eq!(told(&mut world, nonsense), (false, vec!["port-mapping-refused"]), "{nonsense}");
+    }
+    world.mapped(a, None);
+    let view = world.view(a).expect("it runs");
+    assert_eq!((view.mapped, view.health.len(), view.outside.len()), (None, 0, 1));
+}
+
 #[test]
 fn after_its_router_restarted_a_direct_link_is_back_without_a_gateway_losing_a_packet_for_long() {
-    let [.., masquerade, _, _] = PLACES;
+    let [_, _, _, _, masquerade, ..] = PLACES;
     let mut world = mesh(&masquerade, &masquerade, false, 4);
     assert!(direct_after(&mut world).is_some());
     world.apply(&Action::Flush(vec!["router-a".to_owned()])).expect("it is there");

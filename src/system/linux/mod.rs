@@ -17,7 +17,7 @@ mod tests;
 mod underlay;
 mod watch;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
@@ -190,6 +190,10 @@ impl System for LinuxSystem {
 
     async fn underlay_mtu(&mut self, peers: &[IpAddr]) -> Result<Option<(String, u32)>, SystemError> {
         underlay::smallest_mtu(&self.netlink, &self.interface, peers).await
+    }
+
+    async fn router(&mut self) -> Result<Option<Ipv4Addr>, SystemError> {
+        underlay::router(&self.netlink).await
     }
 
     async fn network_changed(&mut self) {

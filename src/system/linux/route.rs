@@ -84,14 +84,20 @@ pub(super) async fn ours(netlink: &Handle, index: Option<u32>) -> Result<Vec<Rou
 pub(super) async fn ways_out(netlink: &Handle) -> Result<Vec<u32>, Error> {
     let mut found = Vec::new();
     for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
-        found.extend(dump(netlink, in_main_table(any)).await?);
+        found.extend(defaults(netlink, any).await?);
     }
-    let is_default = |route: &&RouteMessage| {
+    Ok(found.iter().filter_map(interface_of).collect())
+}
+
+/// The default routes of the main table, of the family of `any`.
+pub(super) async fn defaults(netlink: &Handle, any: IpAddr) -> Result<Vec<RouteMessage>, Error> {
+    let mut found = dump(netlink, in_main_table(any)).await?;
+    found.retain(|route| {
         route.header.destination_prefix_length == 0
             && route.header.kind == RouteType::Unicast
             && table(route) == u32::from(RouteHeader::RT_TABLE_MAIN)
-    };
-    Ok(found.iter().filter(is_default).filter_map(interface_of).collect())
+    });
+    Ok(found)
 }
 
 /// The interface by which the kernel would send to an address; `None` when it would not.

@@ -294,7 +294,7 @@ fn a_gateway_forwards_on_its_interface_only() {
 /// Where a packet goes that came in by `interface`: the route's interface, or why there is none.
 async fn forwarded(netlink: &Handle, interface: &str, to: &str) -> Result<u32, Errno> {
     let IpAddr::V4(to) = ip(to) else { panic!("an IPv4 address") };
-    let mut request = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+    let mut request = RouteMessageBuilder::<Ipv4Addr>::new()
         .destination_prefix(to, 32)
         .source_prefix("10.1.1.2".parse().expect("an address"), 32)
         .input_interface(index(netlink, interface).await)

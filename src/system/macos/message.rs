@@ -53,6 +53,8 @@ pub(super) struct Route {
     pub(super) prefix: IpNet,
     /// The interface that it leads to.
     pub(super) index: u32,
+    /// The router on the way, where it is told by its address.
+    pub(super) next_hop: Option<IpAddr>,
     /// Whether it carries [`OURS`].
     pub(super) ours: bool,
 }
@@ -122,7 +124,7 @@ fn route(message: &[u8]) -> Option<Route> {
         return None;
     }
     let mut rest = message.get(HEADER..)?;
-    let (mut destination, mut netmask) = (None, None);
+    let (mut destination, mut gateway, mut netmask) = (None, None, None);
     for bit in [DESTINATION, GATEWAY, NETMASK] {
         if announced & bit == 0 {
             continue;
@@ -132,17 +134,18 @@ fn route(message: &[u8]) -> Option<Route> {
         match bit {
             DESTINATION => destination = Some(address),
             NETMASK => netmask = Some(address),
-            _ => {}
+            _ => gateway = Some(address),
         }
         // The last one may lack its padding.
         rest = rest.get(padded(length)..).unwrap_or_default();
     }
     let destination = destination?;
-    let address: IpAddr = match *destination.get(1)? {
-        INET => Ipv4Addr::from(octets::<4>(destination, AT_V4)).into(),
-        INET6 => Ipv6Addr::from(octets::<16>(destination, AT_V6)).into(),
-        _ => return None,
+    let ip = |socket_address: &[u8]| match *socket_address.get(1)? {
+        INET => Some(IpAddr::from(octets::<4>(socket_address, AT_V4))),
+        INET6 => Some(IpAddr::from(octets::<16>(socket_address, AT_V6))),
+        _ => None,
     };
+    let address = ip(destination)?;
     let prefix = if flags & FLAG_HOST != 0 {
         IpNet::from(address)
     } else {
@@ -154,7 +157,8 @@ fn route(message: &[u8]) -> Option<Route> {
         };
         IpNet::with_netmask(address, mask).ok()?.trunc()
     };
-    Some(Route { prefix, index: index.into(), ours: flags & OURS != 0 })
+    let next_hop = gateway.and_then(ip);
+    Some(Route { prefix, index: index.into(), next_hop, ours: flags & OURS != 0 })
 }
 
 /// The bytes of an address in a `sockaddr` that may end before it does.
@@ -286,7 +290,7 @@ pub(super) mod tests {
             [("10.0.0.0/8", "10.1.1.1"), ("fd12:3456:789a::/48", "fd12:3456:789a::1"), ("10.9.9.9/32", "10.1.1.1")]
         {
             let added = Change::Add(Some(source.parse().expect("an address")));
-            let route = Route { prefix: net(prefix), index: 9, ours: true };
+            let route = Route { prefix: net(prefix), index: 9, next_hop: None, ours: true };
             for wanted in [added, Change::Add(None), Change::Remove] {
                 assert_eq!(read_change(&change(wanted, net(prefix), 9, 1)), (wanted, route));
             }
@@ -299,8 +303,10 @@ pub(super) mod tests {
             ["0.0.0.0/0", "10.0.0.0/8", "192.168.1.0/24", "192.0.2.128/25", "::/0", "fd00::/7", "2001:db8::/64"];
         let dump: Vec<u8> = prefixes.iter().flat_map(|prefix| dumped(net(prefix), 5, 0)).collect();
         let read = routes(&dump);
-        let expected: Vec<_> =
-            prefixes.iter().map(|prefix| Route { prefix: net(prefix).trunc(), index: 5, ours: false }).collect();
+        let expected: Vec<_> = prefixes
+            .iter()
+            .map(|prefix| Route { prefix: net(prefix).trunc(), index: 5, next_hop: None, ours: false })
+            .collect();
         assert_eq!(read, expected);
     }
 
@@ -312,7 +318,7 @@ pub(super) mod tests {
             dumped(net("10.2.0.0/16"), 5, OURS),
         ]
         .concat();
-        assert_eq!(routes(&dump), [Route { prefix: net("10.2.0.0/16"), index: 5, ours: true }]);
+        assert_eq!(routes(&dump), [Route { prefix: net("10.2.0.0/16"), index: 5, next_hop: None, ours: true }]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod tests;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use rustix::io::Errno;
@@ -262,6 +262,18 @@ impl<K: Kernel> System for MacSystem<K> {
         let underlay = names.filter(|name| !overlays.contains(name) && !name.starts_with("lo"));
         let known = underlay.filter_map(|name| Some((self.kernel.mtu(&name).ok()?, name)));
         Ok(known.min().map(|(mtu, name)| (name, mtu)))
+    }
+
+    async fn router(&mut self) -> Result<Option<Ipv4Addr>, SystemError> {
+        let table = self.table()?;
+        let overlays = self.overlays(&table);
+        let underlay = |route: &&Route| self.kernel.name(route.index).is_some_and(|name| !overlays.contains(&name));
+        // The kernel's order: the default route of the first service, as networksetup orders them.
+        let mut defaults = table.iter().filter(|route| route.prefix.prefix_len() == 0).filter(underlay);
+        Ok(defaults.find_map(|route| match route.next_hop {
+            Some(IpAddr::V4(router)) if !router.is_unspecified() => Some(router),
+            _ => None,
+        }))
     }
 
     async fn network_changed(&mut self) {

@@ -43,7 +43,7 @@ impl Mac {
 
     fn add_route(&self, prefix: &str, interface: &str, ours: bool) {
         let index = self.index(interface).expect("an interface").into();
-        self.with(|inside| inside.routes.push((Route { prefix: net(prefix), index, ours }, None)));
+        self.with(|inside| inside.routes.push((Route { prefix: net(prefix), index, next_hop: None, ours }, None)));
     }
 
     fn addresses_of(&self, interface: &str) -> Vec<String> {
