@@ -32,7 +32,7 @@
 //! | acknowledgement, retransmission, digests | `mesh::flood` |
 //! | is a link alive, what does it cost | [`mesh::link`] |
 //! | shortest paths | [`mesh::path`]; from paths to peers and prefixes: `mesh::engine::plan` |
-//! | joining, endpoints, direct links of leaves | `mesh::reach` |
+//! | joining, endpoints, announcements on LANs, direct links of leaves | `mesh::reach` |
 //! | bytes on the wire | [`mesh::wire`] |
 //! | the embedded WireGuard | [`tunnel::userspace`] |
 //! | addresses, routes, ports of the router before this machine | [`system`] |

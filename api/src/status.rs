@@ -129,6 +129,9 @@ pub struct Peer {
     pub cost: Option<u64>,
     /// Where WireGuard sends to, for a direct peer.
     pub endpoint: Option<String>,
+    /// Whether that is on a LAN where the two found each other by announcement. Absent from versions that do not announce.
+    #[serde(default)]
+    pub lan: bool,
     /// Seconds since the last handshake, for a direct peer.
     pub handshake_age_s: Option<u64>,
     /// Smoothed round trip in milliseconds, for a direct peer.

@@ -92,6 +92,8 @@ impl Lab {
         if let Some(tunnel) = tunnel_of(nodes.len()) {
             node.set_env("WGNET_TUNNEL", &tunnel);
         }
+        // Most segments stand for the internet, where nobody hears everyone.
+        node.announces(false);
         nodes.push(node.clone());
     }
 

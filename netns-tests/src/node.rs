@@ -115,6 +115,12 @@ impl Node {
         lock(&self.0.settings).env.push((key.to_owned(), value.to_owned()));
     }
 
+    /// From the next start on, whether it announces itself on its segments and listens there; daemons of labs do not
+    /// unless they are told to.
+    pub fn announces(&self, announces: bool) {
+        self.set_env("WGNET_LAN", if announces { "on" } else { "off" });
+    }
+
     /// The command line of its next start.
     pub fn program(&self) -> Program {
         let settings = lock(&self.0.settings);

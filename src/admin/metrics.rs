@@ -60,7 +60,13 @@ pub struct Figures {
 }
 
 /// The counters of the engine and the daemon: all are shown, also those that never moved.
-const COUNTERS: [(&str, &str); 32] = [
+const COUNTERS: [(&str, &str); 38] = [
+    ("announcements_dropped", "Announcements from no LAN of this machine, or too many in a second"),
+    ("announcements_foreign", "Announcements of other networks, and junk in their place"),
+    ("announcements_heard", "Announcements of other nodes heard on LANs"),
+    ("announcements_repeated", "Announcements heard before, or older than one heard"),
+    ("announcements_sent", "Announcements of this node on its LANs"),
+    ("announcements_unasked", "Announcements that would have brought too many questions in a second"),
     ("claims_refused", "Claims of a name, an address or a role that were refused"),
     ("datagrams_impostor", "Control datagrams whose sender is another than it says"),
     ("datagrams_malformed", "Control datagrams that cannot be opened or read"),

@@ -32,6 +32,7 @@ fn config() -> MeshConfig {
         addresses: vec!["10.1.1.1".parse().expect("an address")],
         class: Class::Server,
         offer_gateway: false,
+        lan: false,
         wg_port: 50_001,
         admin_port: 50_501,
     }
@@ -48,6 +49,7 @@ fn member(name: &str, key: u8) -> NodeView {
         hops: 2,
         cost: Some(70),
         endpoint: None,
+        lan: false,
         handshake_age: None,
         rtt: Some(Duration::from_micros(1_234)),
         loss: Some(0.1),

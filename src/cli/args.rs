@@ -202,6 +202,10 @@ pub struct NodeArgs {
     /// Use an interface that someone else made; the same as --tunnel existing.
     #[arg(short = 'e', long)]
     pub existing_wg: bool,
+    /// Whether to announce this node on its LANs (UDP port 50490), and to listen there [default: on]; node.yaml: lan.
+    #[arg(long, value_name = "on|off", env = "WGNET_LAN", hide_env_values = true, hide_possible_values = true)]
+    #[arg(value_parser = ["on", "off", ""])]
+    pub lan: Option<String>,
     /// Where keys and state are kept, one directory per interface [default: /var/lib/wgnet].
     #[arg(long, value_name = "DIR", env = "WGNET_STATE_DIR", hide_env_values = true, value_parser = path())]
     pub state_dir: Option<PathBuf>,

@@ -36,18 +36,20 @@ const NAME: Value = Value { id: "name", option: "--name", variable: "WGNET_NAME"
 const WG_PORT: Value = Value { id: "wireguard_port", option: "--wireguard-port", variable: "WGNET_WIREGUARD_PORT" };
 const ADMIN_PORT: Value = Value { id: "admin_port", option: "--admin-port", variable: "WGNET_ADMIN_PORT" };
 const TUNNEL: Value = Value { id: "tunnel", option: "--tunnel", variable: "WGNET_TUNNEL" };
+const LAN: Value = Value { id: "lan", option: "--lan", variable: "WGNET_LAN" };
 const STATE_DIR: Value = Value { id: "state_dir", option: "--state-dir", variable: "WGNET_STATE_DIR" };
 const SOCKET: Value = Value { id: "socket", option: "--socket", variable: "WGNET_SOCKET" };
 const API_LISTEN: Value = Value { id: "api_listen", option: "--api-listen", variable: "WGNET_API_LISTEN" };
 const NETWORK_FILE: Value = Value { id: "network_config", option: "--network-config", variable: "WGNET_CONFIG" };
 const NODE_FILE: Value = Value { id: "peer_config", option: "--peer-config", variable: "WGNET_PEER_CONFIG" };
-const ALL: [&Value; 11] = [
+const ALL: [&Value; 12] = [
     &INTERFACE,
     &ADDRESS,
     &NAME,
     &WG_PORT,
     &ADMIN_PORT,
     &TUNNEL,
+    &LAN,
     &STATE_DIR,
     &SOCKET,
     &API_LISTEN,
@@ -129,6 +131,9 @@ pub(super) fn read(levels: &[Level<'_>]) -> Result<Given, Usage> {
         _ if existing => Some(Located::new(TunnelMode::Existing, Origin::Option("--existing-wg"))),
         mode => mode.map(|mode| Located::new(mode, level.origin(&TUNNEL))),
     };
+    let level = at(LAN.id);
+    let word = level.args.lan.as_deref().filter(|word| !word.is_empty());
+    let lan = word.map(|word| Located::new(word == "on", level.origin(&LAN)));
     Ok(Given {
         network_file: path(&NETWORK_FILE, |args| args.network_config.as_ref()).map(|path| path.value),
         node_file: path(&NODE_FILE, |args| args.peer_config.as_ref()).map(|path| path.value),
@@ -138,6 +143,7 @@ pub(super) fn read(levels: &[Level<'_>]) -> Result<Given, Usage> {
         wg_port: text(&WG_PORT, |args| args.wireguard_port.as_ref()),
         admin_port: text(&ADMIN_PORT, |args| args.admin_port.as_ref()),
         tunnel,
+        lan,
         state_dir: path(&STATE_DIR, |args| args.state_dir.as_ref()),
         socket: path(&SOCKET, |args| args.socket.as_ref()),
         api_listen: text(&API_LISTEN, |args| args.api_listen.as_ref()),

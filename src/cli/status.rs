@@ -93,6 +93,7 @@ fn row(peer: &Peer) -> [String; COLUMNS.len()] {
     let none = || "-".to_owned();
     let path = match (peer.path, &peer.via) {
         (PathKind::Direct, _) if peer.foreign => "foreign".to_owned(),
+        (PathKind::Direct, _) if peer.lan => "direct, LAN".to_owned(),
         (PathKind::Direct, _) => "direct".to_owned(),
         (PathKind::Gateway, Some(via)) => format!("via {via}"),
         (PathKind::Gateway, None) => "gateway".to_owned(),
@@ -164,6 +165,7 @@ mod tests {
             },
             cost: None,
             endpoint: None,
+            lan: false,
             handshake_age_s: None,
             rtt_ms: None,
             loss: None,
@@ -211,6 +213,7 @@ mod tests {
     fn a_person_sees_who_is_reached_how() {
         let direct = Peer {
             endpoint: Some("192.0.2.1:50002".to_owned()),
+            lan: false,
             handshake_age_s: Some(45),
             rtt_ms: Some(12.34),
             loss: Some(0.05),
@@ -218,13 +221,19 @@ mod tests {
             tx_bytes: 100,
             ..peer("beta", PathKind::Direct, None)
         };
-        let peers =
-            vec![direct, peer("charlie", PathKind::Gateway, Some("beta")), peer("delta", PathKind::Unreachable, None)];
+        let near = Peer { lan: true, ..peer("bob", PathKind::Direct, None) };
+        let peers = vec![
+            direct,
+            near,
+            peer("charlie", PathKind::Gateway, Some("beta")),
+            peer("delta", PathKind::Unreachable, None),
+        ];
         let expected = "\
 alice 10.1.1.1 fd00::1 on wg0 (userspace tunnel, gateway), up 3 min
 
 NAME     ADDRESS   PATH         HOPS  ENDPOINT         HANDSHAKE  RTT      LOSS  RX/TX
 beta     10.1.1.2  direct       1     192.0.2.1:50002  45 s ago   12.3 ms  5 %   1.5 KiB/100 B
+bob      10.1.1.2  direct, LAN  1     -                -          -        -     0 B/0 B
 charlie  10.1.1.2  via beta     2     -                -          -        -     0 B/0 B
 delta    10.1.1.2  unreachable  -     -                -          -        -     0 B/0 B
 

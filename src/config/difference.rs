@@ -52,6 +52,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
     compare("the admin port", true, old.admin_port.to_string(), new.admin_port.to_string());
     compare("class", true, class(old.class).to_owned(), class(new.class).to_owned());
     compare("gateway", true, old.offer_gateway.to_string(), new.offer_gateway.to_string());
+    compare("lan", true, old.lan.to_string(), new.lan.to_string());
     compare("wgInterface", true, before.interface.clone(), after.interface.clone());
     compare("portMapping", true, before.port_mapping.to_string(), after.port_mapping.to_string());
     compare("tunnel", true, before.tunnel.word().to_owned(), after.tunnel.word().to_owned());

@@ -63,6 +63,7 @@ pub(crate) struct NodeValues {
     pub(crate) class: Field<Class>,
     pub(crate) gateway: Field<bool>,
     pub(crate) port_mapping: Field<bool>,
+    pub(crate) lan: Field<bool>,
 }
 
 impl NodeValues {
@@ -81,6 +82,7 @@ impl NodeValues {
             class: self.class.or(lower.class),
             gateway: self.gateway.or(lower.gateway),
             port_mapping: self.port_mapping.or(lower.port_mapping),
+            lan: self.lan.or(lower.lan),
         }
     }
 }
@@ -104,6 +106,8 @@ pub struct Given {
     pub admin_port: Option<Located<String>>,
     /// `--tunnel` or `-e`.
     pub tunnel: Option<Located<TunnelMode>>,
+    /// `--lan`.
+    pub lan: Option<Located<bool>>,
     /// `--state-dir`.
     pub state_dir: Option<Located<PathBuf>>,
     /// `--socket`.
@@ -152,6 +156,7 @@ impl Given {
             values.api_listen = Field::written(read.map(|v| written.with(v)));
         }
         values.tunnel = self.tunnel.clone().map_or(Field::Absent, Field::Known);
+        values.lan = self.lan.clone().map_or(Field::Absent, Field::Known);
         values.state_dir = self.state_dir.clone().map_or(Field::Absent, Field::Known);
         values.socket = self.socket.clone().map_or(Field::Absent, Field::Known);
         values.port_mapping = self.port_mapping.clone().map_or(Field::Absent, Field::Known);
@@ -204,6 +209,7 @@ fn read(root: &Node, findings: &mut Findings) -> Option<NodeValues> {
     let gateway = take(&mut keys, "gateway", findings, |node, findings| value::boolean(node, "gateway", findings));
     let port_mapping =
         take(&mut keys, "portMapping", findings, |node, findings| value::boolean(node, "portMapping", findings));
+    let lan = take(&mut keys, "lan", findings, |node, findings| value::boolean(node, "lan", findings));
     keys.close("the node file", findings);
     Some(NodeValues {
         interface,
@@ -218,6 +224,7 @@ fn read(root: &Node, findings: &mut Findings) -> Option<NodeValues> {
         class,
         gateway,
         port_mapping,
+        lan,
     })
 }
 

@@ -74,6 +74,7 @@ pub(crate) fn build(network: &LoadedNetwork, values: &NodeValues, as_given: &Giv
             addresses,
             class: values.class.known().map(|class| class.value).unwrap_or_default(),
             offer_gateway: values.gateway.known().is_some_and(|gateway| gateway.value),
+            lan: values.lan.known().is_none_or(|lan| lan.value),
             wg_port: own.wg_port.value,
             admin_port: own.admin_port.value,
         },

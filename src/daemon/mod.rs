@@ -18,6 +18,7 @@
 pub mod clock;
 mod health;
 pub mod journal;
+mod lan;
 mod node;
 mod publisher;
 pub mod reload;

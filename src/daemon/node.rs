@@ -17,6 +17,7 @@ use super::DaemonError;
 use super::clock::{Clock, Jumps, wall};
 use super::health::Health;
 use super::journal::Journal;
+use super::lan::{self, Lan};
 use super::publisher::Publisher;
 use super::reload::{Read, Reader};
 use super::resolver::{Resolved, Resolver};
@@ -77,6 +78,7 @@ pub(super) struct Node<S> {
 enum Wake {
     Timer,
     Underlay(Family),
+    Lan(Family),
     Control(Option<ControlDatagram>),
     Request(Request),
     Saved(Saved),
@@ -90,6 +92,7 @@ enum Wake {
 /// The node, and what the loop remembers between two inputs.
 struct Loop<S> {
     node: Node<S>,
+    lan: Lan,
     resolver: Resolver,
     reader: Reader,
     unconfirmed: Option<Unconfirmed>,
@@ -149,6 +152,7 @@ impl<S: System> Loop<S> {
         Self {
             unconfirmed: node.unconfirmed.take(),
             node,
+            lan: Lan::default(),
             resolver: Resolver::default(),
             reader: Reader::default(),
             journal: Journal::default(),
@@ -220,6 +224,7 @@ impl<S: System> Loop<S> {
         tokio::select! {
             () = tokio::time::sleep_until(node.clock.instant(deadline)) => Wake::Timer,
             family = node.underlay.readable() => Wake::Underlay(family),
+            family = self.lan.readable() => Wake::Lan(family),
             datagram = node.control.recv() => Wake::Control(datagram),
             Some(request) = node.requests.recv() => Wake::Request(request),
             saved = node.saver.next() => Wake::Saved(saved),
@@ -235,6 +240,7 @@ impl<S: System> Loop<S> {
         match wake {
             Wake::Timer => {}
             Wake::Underlay(family) => self.receive(family).await,
+            Wake::Lan(family) => self.listen(family).await,
             Wake::Control(Some(first)) => self.receive_control(first).await,
             Wake::Control(None) => {
                 let why = self.node.tunnel.report().err().map_or_else(|| "it ended".to_owned(), |e| e.to_string());
@@ -270,6 +276,19 @@ impl<S: System> Loop<S> {
         tokio::task::yield_now().await;
     }
 
+    async fn listen(&mut self, family: Family) {
+        for _ in 0..BATCH {
+            let now = self.now();
+            match self.lan.receive(family) {
+                Received::Datagram(from, bytes) => self.node.engine.handle_announcement(now, from, bytes),
+                Received::Useless => continue,
+                Received::Nothing => return,
+            }
+            self.drain(now).await;
+        }
+        tokio::task::yield_now().await;
+    }
+
     async fn receive_control(&mut self, first: ControlDatagram) {
         let mut next = Some(first);
         for _ in 0..BATCH {
@@ -299,6 +318,7 @@ impl<S: System> Loop<S> {
                     self.apply_system().await;
                 }
                 Output::Save { token, bytes } => self.node.saver.save(token, bytes),
+                Output::Announce(bytes) => self.lan.announce(&bytes),
                 Output::Resolve { host } => self.resolver.ask(host),
                 Output::Event(event) => self.journal.add(wall(), event),
                 Output::Left => self.end(Ok(())),
@@ -409,6 +429,7 @@ impl<S: System> Loop<S> {
             Ok(network) if self.network.as_ref() != Some(&network) => {
                 tracing::debug!(?network, "the machine's addresses");
                 self.network = Some(network.clone());
+                self.listen_on(&network);
                 let now = self.now();
                 self.node.engine.handle_network(now, network);
                 self.drain(now).await;
@@ -417,6 +438,21 @@ impl<S: System> Loop<S> {
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    /// Listens for announcements on the machine's LANs.
+    fn listen_on(&mut self, network: &LocalNetwork) {
+        if !self.node.config.mesh.lan {
+            return;
+        }
+        match self.lan.set(&network.lans) {
+            Ok(()) => self.health.over("lan"),
+            Err(error) => {
+                let text = format!("cannot use UDP port {} for announcements on LANs: {error}", lan::PORT);
+                let remedy = "end the program that has it, or say lan: false in node.yaml";
+                self.health.trouble(Severity::Warning, "lan", text, remedy);
+            }
         }
     }
 

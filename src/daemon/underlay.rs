@@ -72,7 +72,21 @@ impl Underlay {
         if v6.is_none() {
             tracing::info!("no IPv6 on this machine: control traffic uses IPv4 alone");
         }
-        Ok(Self { v4, v6, buffer: Box::new([0; LARGEST + 1]), counters: Counters::default() })
+        Ok(Self::of(v4, v6))
+    }
+
+    /// Of these sockets.
+    pub(super) fn of(v4: Option<UdpSocket>, v6: Option<UdpSocket>) -> Self {
+        Self { v4, v6, buffer: Box::new([0; LARGEST + 1]), counters: Counters::default() }
+    }
+
+    /// One of the two, for its options.
+    pub(super) fn socket(&self, family: Family) -> Option<SockRef<'_>> {
+        match family {
+            Family::V4 => self.v4.as_ref(),
+            Family::V6 => self.v6.as_ref(),
+        }
+        .map(SockRef::from)
     }
 
     /// The port, the same for both families.
@@ -143,7 +157,27 @@ impl Underlay {
 }
 
 fn open(domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
+    bind(domain, address, false)
+}
+
+/// A socket that others may have besides, and that may broadcast.
+pub(super) fn open_shared(domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
+    bind(domain, address, true)
+}
+
+fn bind(domain: Domain, address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if shared {
+        // Everyone who has the port gets every datagram for a group. BSD asks for the one option, Linux for the other
+        // (with SO_REUSEPORT it would keep other users' daemons out).
+        socket.set_reuse_address(true)?;
+        if cfg!(not(target_os = "linux")) {
+            socket.set_reuse_port(true)?;
+        }
+        if domain == Domain::IPV4 {
+            socket.set_broadcast(true)?;
+        }
+    }
     if domain == Domain::IPV6 {
         socket.set_only_v6(true)?;
     }
@@ -153,7 +187,7 @@ fn open(domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// An address family that is switched off (`EAFNOSUPPORT`, or no address to bind to) is no error.
-fn if_supported(opened: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
+pub(super) fn if_supported(opened: io::Result<UdpSocket>) -> io::Result<Option<UdpSocket>> {
     match opened {
         Ok(socket) => Ok(Some(socket)),
         Err(e)

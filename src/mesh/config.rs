@@ -152,6 +152,8 @@ pub struct MeshConfig {
     pub class: Class,
     /// Whether this node offers to forward for others (under the `any` policy; a static peer needs no offer).
     pub offer_gateway: bool,
+    /// Whether it announces itself on its LANs and listens to others there.
+    pub lan: bool,
     /// UDP port where this node's WireGuard listens.
     pub wg_port: u16,
     /// UDP port of control traffic, on the underlay and inside the tunnel.

@@ -24,7 +24,7 @@ mod why;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ use super::io::{
 };
 use super::link::LinkChange;
 use super::path::{Crossings, Graph, Paths};
-use super::reach::{Demand, Outside, Sightings, StaticState};
+use super::reach::{Demand, Nearby, Outside, Sightings, StaticState, is_link_local};
 use super::record::{Body, CheckSignature, Lsdb, REFRESH, ShortId, Signer, Strict, Verifier};
 use super::time::Time;
 use super::timer::{Timer, Timers};
@@ -130,7 +130,7 @@ pub struct Engine {
     /// Number of this node's last statement.
     pub(super) statement_number: u64,
     /// Endpoints under which nodes were last reached, from disk until seen again.
-    pub(super) endpoints: BTreeMap<NodeId, std::net::SocketAddr>,
+    pub(super) endpoints: BTreeMap<NodeId, SocketAddr>,
     pub(super) hint_serial: u64,
     /// Where gateways see this node.
     pub(super) sightings: Sightings,
@@ -140,6 +140,8 @@ pub struct Engine {
     pub(super) mapping: Option<PortMapping>,
     /// Who is worth a direct link, by what is sent.
     pub(super) demand: Demand,
+    /// Who announced itself on this machine's LANs.
+    pub(super) nearby: Nearby,
     /// Secret of the tokens that prove underlay addresses.
     pub(super) token_secret: [u8; 32],
     tunnel: Option<DesiredTunnel>,
@@ -235,6 +237,7 @@ impl Engine {
             outside: Outside::default(),
             mapping: None,
             demand: Demand::default(),
+            nearby: Nearby::new(&config.key),
             token_secret,
             tunnel: None,
             system: None,
@@ -310,6 +313,15 @@ impl Engine {
         self.settle(now);
     }
 
+    /// Somebody's announcement arrived on a LAN, from this address. Junk is counted and dropped.
+    pub fn handle_announcement(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+        if self.left {
+            return;
+        }
+        self.hear_announcement(now, from, bytes);
+        self.settle(now);
+    }
+
     /// The deadline of `next_timeout` has passed.
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some(timer) = self.timers.take_due(now) {
@@ -328,6 +340,7 @@ impl Engine {
             let id = &keys[at].1;
             if let Some(endpoint) = peer.endpoint
                 && self.neighbours.get(id).is_some_and(|n| n.link.is_up())
+                && !is_link_local(&endpoint.ip())
                 && self.endpoints.insert(*id, endpoint) != Some(endpoint)
             {
                 self.save_within(now, Duration::from_secs(1));
@@ -338,9 +351,14 @@ impl Engine {
                 neighbour.data_at = Some(now);
             }
             let known = neighbour.report.as_ref().and_then(|report| report.endpoint);
-            let moved = known.is_some() && known != peer.endpoint;
+            let changed = known != peer.endpoint;
+            let moved = known.is_some() && changed;
             neighbour.report = Some(peer);
             self.set_interval(now, *id);
+            if changed {
+                // Over a LAN nothing needs to be kept open.
+                self.dirty.plan = true;
+            }
             if moved {
                 // Another way may carry other packets.
                 self.measure_size(now, *id);
@@ -374,6 +392,7 @@ impl Engine {
                 self.timers.set_no_later(Timer::Join(index), now);
             }
         }
+        self.look_around(now);
         self.seek_direct(now);
         self.settle(now);
     }
@@ -489,6 +508,7 @@ impl Engine {
             }
             Timer::Confirm(id) => self.make_peer_anew(now, id),
             Timer::Release(id) => self.release(id),
+            Timer::Announce => self.announce(now),
             Timer::Sightings => self.ask_sightings(now),
             Timer::Hold => self.dirty.graph = true,
             // What waited is settled after this.

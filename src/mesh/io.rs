@@ -50,6 +50,8 @@ pub enum Output {
         /// The engine's state: the LSDB, this node's votes, the last good endpoints. No secrets.
         bytes: Vec<u8>,
     },
+    /// Send this datagram (1200 bytes) to everyone on every LAN of `handle_network`.
+    Announce(Vec<u8>),
     /// Resolve this host name, then report with `handle_resolved`.
     Resolve {
         /// A name of the network file that is not an IP address.
@@ -166,6 +168,17 @@ pub struct PeerReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalNetwork {
     /// Addresses of all interfaces that are up, loopback and this mesh's own interface left out.
+    pub addresses: Vec<LocalAddress>,
+    /// Interfaces that reach everyone on a LAN with one datagram, sorted by index.
+    pub lans: Vec<LanInterface>,
+}
+
+/// An interface that is up and can broadcast or multicast: no tunnel, no line between two points, no loopback.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LanInterface {
+    /// Its number, which is the scope of IPv6 link-local addresses there.
+    pub index: u32,
+    /// Its addresses, link-local ones left out: it may have no other.
     pub addresses: Vec<LocalAddress>,
 }
 

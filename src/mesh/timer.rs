@@ -26,6 +26,8 @@ pub(super) enum Timer {
     Release(NodeId),
     /// Take the next step towards (or away from) a direct link with a node that is no neighbour in the graph.
     Direct(NodeId),
+    /// Announce this node on its LANs.
+    Announce,
     /// Gateways contradicted each other about where they see this node: ask them again.
     Sightings,
     /// A link's change on hold acts now.

@@ -85,6 +85,8 @@ pub struct NodeView {
     pub cost: Option<u64>,
     /// Where WireGuard sends to, for a direct peer.
     pub endpoint: Option<SocketAddr>,
+    /// Whether that is on a LAN where the two found each other by announcement.
+    pub lan: bool,
     /// Time since the last handshake, for a direct peer.
     pub handshake_age: Option<Duration>,
     /// Smoothed round trip of the link, for a direct peer.

@@ -78,6 +78,14 @@ impl World {
         answer
     }
 
+    /// Pulls the plug of a node on a segment, or puts it back; its system tells the daemon.
+    pub fn plug(&mut self, node: usize, segment: &str, plugged: bool) {
+        self.watch.disturbed(self.now);
+        self.journal.write(self.now, &self.machines[node].name, format!("plugged into {segment}: {plugged}"));
+        self.underlay.plug(node, segment, plugged);
+        self.network_changed(node);
+    }
+
     /// Gives a node another network file. One that does not run finds it when it starts.
     pub fn edit_file(&mut self, node: usize, edit: impl FnOnce(&mut MeshConfig)) {
         let machine = &mut self.machines[node];

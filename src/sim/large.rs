@@ -49,7 +49,7 @@ pub fn scenario(seed: u64, gateways: usize, leaves: usize, loss: f64) -> Scenari
         bounds: None,
     };
     for (name, prefix) in [(INTERNET, "198.18.0.0/15"), (CARRIER, "100.64.0.0/16")] {
-        scenario.segments.insert(name.to_owned(), Segment { prefix: prefix.parse().expect("a prefix") });
+        scenario.segments.insert(name.to_owned(), Segment { prefix: prefix.parse().expect("a prefix"), lan: false });
     }
     let carrier = Place { segment: CARRIER.to_owned(), address: public(100, 64, 0) };
     let outside = Place { segment: INTERNET.to_owned(), address: public(198, 19, 65_000) };
@@ -97,7 +97,9 @@ fn millis(draw: &mut ChaCha8Rng, low: u64, high: u64) -> Duration {
 }
 
 fn add_home(scenario: &mut Scenario, draw: &mut ChaCha8Rng, name: &str, number: usize, place: u64) {
-    scenario.segments.insert(name.to_owned(), Segment { prefix: "192.168.0.0/24".parse().expect("a prefix") });
+    scenario
+        .segments
+        .insert(name.to_owned(), Segment { prefix: "192.168.0.0/24".parse().expect("a prefix"), lan: false });
     let inside = Place { segment: name.to_owned(), address: IpAddr::V4(Ipv4Addr::new(192, 168, 0, 254)) };
     let (segment, address) =
         if place >= 93 { (CARRIER, public(100, 64, number)) } else { (INTERNET, public(198, 19, number)) };

@@ -11,7 +11,7 @@ use rand_core::RngCore;
 
 use super::nat::{Firewall, Nat};
 use super::scenario::{Link, Scenario};
-use crate::mesh::io::{LocalAddress, LocalNetwork};
+use crate::mesh::io::{LanInterface, LocalAddress, LocalNetwork};
 use crate::mesh::time::Time;
 
 /// Delay of a clean line in microseconds: a switch in the same room. Never zero, so that no loop stops the clock.
@@ -65,6 +65,7 @@ pub(super) struct Underlay {
 struct Segment {
     name: String,
     prefix: IpNet,
+    lan: bool,
     hosts: BTreeMap<IpAddr, Arrival>,
     /// The router that hosts here send everything else to.
     way_out: Option<usize>,
@@ -94,6 +95,7 @@ struct Interface {
     segment: usize,
     address: IpAddr,
     link: Link,
+    plugged: bool,
 }
 
 /// What the lines of a way do together.
@@ -150,6 +152,7 @@ impl Underlay {
             .map(|(name, segment)| Segment {
                 name: name.clone(),
                 prefix: segment.prefix.trunc(),
+                lan: segment.lan,
                 hosts: BTreeMap::new(),
                 way_out: None,
                 inward: Vec::new(),
@@ -176,7 +179,8 @@ impl Underlay {
             for attachment in &node.attach {
                 let segment = number(&attachment.segment);
                 segments[segment].hosts.insert(attachment.address, Arrival::Node(machines.len()));
-                interfaces.push(Interface { segment, address: attachment.address, link: attachment.link });
+                let (address, link) = (attachment.address, attachment.link);
+                interfaces.push(Interface { segment, address, link, plugged: true });
             }
             machines.push(Machine { interfaces, firewall: node.firewall.then(Firewall::default) });
         }
@@ -274,7 +278,8 @@ impl Underlay {
 
     /// The interface by which a node reaches an address: on-link first, then a plain router, then the way out.
     fn interface_for(&self, node: usize, dst: IpAddr) -> Option<(usize, IpAddr, Link)> {
-        let interfaces = self.machines[node].interfaces.iter().filter(|i| i.address.is_ipv4() == dst.is_ipv4());
+        let usable = |i: &&Interface| i.plugged && i.address.is_ipv4() == dst.is_ipv4();
+        let interfaces = self.machines[node].interfaces.iter().filter(usable);
         let segment = |i: &Interface| &self.segments[i.segment];
         let on_link = interfaces.clone().find(|i| segment(i).prefix.contains(&dst));
         let inward = || interfaces.clone().find(|i| segment(i).inward.iter().any(|(prefix, _)| prefix.contains(&dst)));
@@ -317,10 +322,38 @@ impl Underlay {
 
     /// A node's interfaces as its system shows them.
     pub(super) fn local_network(&self, node: usize) -> LocalNetwork {
-        let interfaces = self.machines[node].interfaces.iter();
+        let interfaces = self.machines[node].interfaces.iter().filter(|i| i.plugged);
         let address =
             |i: &Interface| LocalAddress { address: i.address, prefix: self.segments[i.segment].prefix.prefix_len() };
-        LocalNetwork { addresses: interfaces.map(address).collect() }
+        let on_lan = interfaces.clone().filter(|i| self.segments[i.segment].lan);
+        let lans = on_lan.map(|i| LanInterface { index: i.segment as u32 + 1, addresses: vec![address(i)] });
+        LocalNetwork { lans: lans.collect(), addresses: interfaces.map(address).collect() }
+    }
+
+    /// A node sends a datagram to everyone on its LANs: who gets it, from which address, and after how long.
+    pub(super) fn announce(&mut self, from: usize, port: u16) -> Vec<(usize, SocketAddr, Duration)> {
+        let mut heard = Vec::new();
+        for interface in self.machines[from].interfaces.clone().into_iter().filter(|i| i.plugged) {
+            let segment = &self.segments[interface.segment];
+            let hosts = segment.hosts.values().filter(|_| segment.lan);
+            let others = hosts.filter_map(|host| match host {
+                Arrival::Node(node) if *node != from => Some(*node),
+                _ => None,
+            });
+            for to in others {
+                let machine = &self.machines[to];
+                let there = machine.interfaces.iter().find(|i| i.segment == interface.segment);
+                let Some(there) = there.filter(|_| machine.firewall.is_none()) else { continue };
+                let mut line = Line::new();
+                line.add(&interface.link);
+                line.add(&there.link);
+                let lost = happens(&mut self.rng, 1.0 - line.passes);
+                if !lost && !self.blocked[from][to] && !self.closed[from][to] {
+                    heard.push((to, SocketAddr::new(interface.address, port), line.delay(&mut self.rng)));
+                }
+            }
+        }
+        heard
     }
 
     /// Whether a node's router maps ports for those who ask.
@@ -374,6 +407,21 @@ impl Underlay {
                 here.hosts.remove(&interface.address);
                 here.hosts.insert(address, Arrival::Node(node));
                 interface.address = address;
+            }
+        }
+    }
+
+    /// Pulls the plug of a node's interfaces on a segment, or puts it back.
+    pub(super) fn plug(&mut self, node: usize, segment: &str, plugged: bool) {
+        for interface in &mut self.machines[node].interfaces {
+            let here = &mut self.segments[interface.segment];
+            if here.name == segment {
+                interface.plugged = plugged;
+                if plugged {
+                    here.hosts.insert(interface.address, Arrival::Node(node));
+                } else {
+                    here.hosts.remove(&interface.address);
+                }
             }
         }
     }

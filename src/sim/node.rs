@@ -33,6 +33,8 @@ pub(super) struct Machine {
     pub(super) starts: u64,
     /// Bytes sent and received on the underlay.
     pub(super) bytes: u64,
+    /// Packets sent there.
+    pub(super) packets: u64,
     seed: [u8; 32],
 }
 
@@ -71,6 +73,7 @@ impl Machine {
             daemon: None,
             starts: 0,
             bytes: 0,
+            packets: 0,
             seed,
         }
     }

@@ -95,7 +95,7 @@ fn topology(draw: &mut Draw, seed: u64, count: usize) -> Scenario {
         flows: Vec::new(),
         bounds: None,
     };
-    let internet = Segment { prefix: "198.18.0.0/16".parse().expect("a prefix") };
+    let internet = Segment { prefix: "198.18.0.0/16".parse().expect("a prefix"), lan: false };
     scenario.segments.insert("internet".to_owned(), internet);
     let most = u64::try_from(count / 2).unwrap_or(5).min(5);
     let gateways = usize::try_from(draw.between(2.min(most), most)).unwrap_or(2);
@@ -181,7 +181,7 @@ fn homes(draw: &mut Draw, scenario: &mut Scenario, count: usize) -> Vec<String> 
     let mut homes = Vec::new();
     let carrier = draw.once_in(3);
     if carrier {
-        let segment = Segment { prefix: "100.64.0.0/16".parse().expect("a prefix") };
+        let segment = Segment { prefix: "100.64.0.0/16".parse().expect("a prefix"), lan: false };
         scenario.segments.insert("carrier".to_owned(), segment);
         let router = router(draw, "carrier", address(100, 64, 0, 1), "internet", address(198, 18, 2, 1));
         scenario.routers.insert("carrier".to_owned(), router);
@@ -190,7 +190,7 @@ fn homes(draw: &mut Draw, scenario: &mut Scenario, count: usize) -> Vec<String> 
         let at = u8::try_from(home).unwrap_or(0);
         let name = format!("home{home}");
         let prefix = format!("192.168.{at}.0/24").parse().expect("a prefix");
-        scenario.segments.insert(name.clone(), Segment { prefix });
+        scenario.segments.insert(name.clone(), Segment { prefix, lan: true });
         let (outer, outside) = if carrier && draw.once_in(2) {
             ("carrier", address(100, 64, 1, home + 1))
         } else {

@@ -1,5 +1,6 @@
 //! Every situation with a few seeds, some random meshes, and that equal seeds give equal runs.
 
+mod lan;
 mod operate;
 mod reach;
 mod sizes;

@@ -33,6 +33,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// A daemon that is told to leave ends after this time at the latest.
 pub(super) const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+/// Where announcements come from.
+const ANNOUNCE_PORT: u16 = 50_490;
 /// How long a name takes to resolve.
 const RESOLVE_TIME: Duration = Duration::from_millis(20);
 /// How long a router takes to map a port ...
@@ -93,6 +95,8 @@ pub(super) enum Thing {
     Engine(usize, u64),
     /// A slow daemon gets to a datagram.
     Datagram(Box<(usize, u64, Via, Vec<u8>)>),
+    /// An announcement arrives.
+    Announcement(Box<(usize, u64, SocketAddr, Vec<u8>)>),
     /// A slow daemon gets to its deadline.
     Deadline(usize, u64),
     /// A tunnel's deadline.
@@ -253,6 +257,11 @@ impl World {
         self.machines[node].bytes
     }
 
+    /// Packets that a node sent on the underlay so far; one to a whole LAN is one.
+    pub fn underlay_packets(&self, node: usize) -> u64 {
+        self.machines[node].packets
+    }
+
     /// Packets of users dropped by source checks so far, by source and destination.
     pub fn foreign_packets(&self) -> &BTreeMap<(IpAddr, IpAddr), u64> {
         self.watch.foreign_packets()
@@ -322,6 +331,12 @@ impl World {
                 let (node, start, via, bytes) = *datagram;
                 if self.is_start(node, start) {
                     self.handle(node, via, &bytes);
+                }
+            }
+            Thing::Announcement(heard) => {
+                let (node, start, from, bytes) = *heard;
+                if self.is_start(node, start) {
+                    self.hear(node, from, &bytes);
                 }
             }
             Thing::Deadline(node, start) => {
@@ -482,6 +497,28 @@ impl World {
         self.step(node, |engine, now| engine.handle_datagram(now, via, bytes));
     }
 
+    fn hear(&mut self, node: usize, from: SocketAddr, bytes: &[u8]) {
+        let machine = &mut self.machines[node];
+        let Some(daemon) = &mut machine.daemon else { return };
+        machine.bytes += bare_size(bytes) as u64;
+        self.journal.note(&[self.now.as_micros(), node as u64, bytes.len() as u64]);
+        let now = daemon.engine_time(self.now);
+        daemon.engine.handle_announcement(now, from, bytes);
+        self.drain(node);
+    }
+
+    /// Puts an announcement on a node's LANs.
+    fn announce(&mut self, node: usize, bytes: &[u8]) {
+        let interfaces = self.underlay.local_network(node).lans.len();
+        let machine = &mut self.machines[node];
+        machine.bytes += (interfaces * bare_size(bytes)) as u64;
+        machine.packets += interfaces as u64;
+        for (to, from, delay) in self.underlay.announce(node, ANNOUNCE_PORT) {
+            let start = self.machines[to].starts;
+            self.queue.push(self.now + delay, Thing::Announcement(Box::new((to, start, from, bytes.to_vec()))));
+        }
+    }
+
     /// When a slow daemon gets to what is there now: in order, each a while after the one before.
     fn lateness(&mut self, node: usize) -> Option<Time> {
         let most = u64::try_from(self.hosts.slow.as_micros()).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
@@ -571,6 +608,7 @@ impl World {
                         self.queue.push(self.now + time, Thing::Saved(node, start));
                     }
                 }
+                Output::Announce(bytes) => self.announce(node, &bytes),
                 Output::Resolve { host } => {
                     self.queue.push(self.now + RESOLVE_TIME, Thing::Resolved(node, start, host));
                 }
@@ -680,6 +718,7 @@ impl World {
     /// Puts a packet on the underlay.
     fn transmit(&mut self, node: usize, port: u16, to: SocketAddr, content: Content) {
         self.machines[node].bytes += content.size() as u64;
+        self.machines[node].packets += 1;
         if let Some(step) = self.underlay.send(self.now, node, port, to, content.size()) {
             self.travel(node, step, content);
         }

@@ -14,6 +14,8 @@ pub mod port_mapping;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::mesh::io::{DesiredSystem, LocalNetwork};
+#[cfg(any(test, target_os = "linux", target_os = "macos"))]
+use crate::mesh::io::{LanInterface, LocalAddress};
 
 /// The system's side of one interface.
 pub trait System: Send {
@@ -73,6 +75,22 @@ impl First {
     fn result(self) -> Result<(), SystemError> {
         self.0.map_or(Ok(()), Err)
     }
+}
+
+/// The machine's network from its addresses, each with the number of its interface, and the interfaces that are on LANs.
+#[cfg(any(test, target_os = "linux", target_os = "macos"))]
+fn network_of(held: &[(u32, LocalAddress)], mut lans: Vec<u32>) -> LocalNetwork {
+    let sorted = |index: Option<u32>| {
+        let here = held.iter().filter(|(at, _)| index.is_none_or(|index| index == *at));
+        let mut addresses: Vec<LocalAddress> = here.map(|(_, local)| *local).collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses
+    };
+    lans.sort_unstable();
+    lans.dedup();
+    let lans = lans.into_iter().map(|index| LanInterface { index, addresses: sorted(Some(index)) }).collect();
+    LocalNetwork { addresses: sorted(None), lans }
 }
 
 /// Whether an address can be told to others: neither link-local nor of the loopback.

@@ -66,6 +66,7 @@ pub fn peer(number: usize) -> Peer {
         },
         cost: (kind != PathKind::Unreachable).then_some(50 + number as u64 * 3 % 200),
         endpoint: direct.then(|| format!("198.51.100.{}:500{:02}", number % 250, number % 100)),
+        lan: false,
         handshake_age_s: direct.then_some((number as u64 * 37) % 130),
         rtt_ms: direct.then_some(rtt),
         loss: direct.then_some(if number.is_multiple_of(5) { 0.034 } else { 0.0 }),

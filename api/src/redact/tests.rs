@@ -18,6 +18,7 @@ fn peer(number: usize, name: &str) -> Peer {
         hops: 2,
         cost: Some(60),
         endpoint: Some(format!("93.184.216.{number}:5{number:04}")),
+        lan: false,
         handshake_age_s: Some(30),
         rtt_ms: Some(12.5),
         loss: Some(0.02),

@@ -37,6 +37,7 @@ fn peer(number: u8) -> Peer {
         hops: 1,
         cost: Some(60),
         endpoint: None,
+        lan: false,
         handshake_age_s: Some(30),
         rtt_ms: Some(1.5),
         loss: Some(0.0),

@@ -12,7 +12,7 @@ use wgnet::mesh::path::Graph;
 use wgnet::mesh::record::{Item, Lsdb};
 use wgnet::mesh::time::Time;
 use wgnet::mesh::trust::Standing;
-use wgnet::mesh::wire::{Kind, Message, Sealer};
+use wgnet::mesh::wire::{Announcement, Announcer, Kind, Message, Sealer};
 
 pub use self::offload::{coalescing, segmentation};
 
@@ -20,8 +20,9 @@ pub use self::offload::{coalescing, segmentation};
 pub type Decoder = fn(&[u8]);
 
 /// All of them, by name.
-pub const ALL: [(&str, Decoder); 6] = [
+pub const ALL: [(&str, Decoder); 7] = [
     ("datagram", datagram),
+    ("announcement", announcement),
     ("record", record),
     ("network_file", network_file),
     ("userspace_api", userspace_api),
@@ -39,6 +40,19 @@ pub fn datagram(input: &[u8]) {
     }
     let opened = Sealer::new(NetworkKey::new([1; 32]), NodeId([2; 32]), 1).open(input);
     assert!(opened.is_err(), "nobody without the key can make a datagram");
+}
+
+/// The same for announcements on a LAN.
+pub fn announcement(input: &[u8]) {
+    if let Some(announcement) = Announcement::decode(input) {
+        assert_eq!(
+            Announcement::decode(&announcement.encode()),
+            Some(announcement),
+            "what is read is written the same"
+        );
+    }
+    let opened = Announcer::new(&NetworkKey::new([1; 32])).open(input);
+    assert!(opened.is_none(), "nobody without the key can make an announcement");
 }
 
 /// Items come from anyone who knows the network key, and from the disk. The first byte says how many holds travel

@@ -8,7 +8,7 @@ use wgnet::mesh::link::{Passing, SizeProbe};
 use wgnet::mesh::record::{
     About, Body, Carried, Forget, Item, LinkAdvert, NodeRecord, Quality, ShortId, Signer, Version, Was,
 };
-use wgnet::mesh::wire::{Hello, Join, Message};
+use wgnet::mesh::wire::{Announcement, Hello, Join, Message};
 use wgnet::tunnel::userspace::offload::segment::Segments;
 use wgnet::tunnel::userspace::offload::{self, VnetHeader};
 
@@ -52,6 +52,9 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     for (name, message) in messages {
         samples.push(("datagram", name, [&[message.kind() as u8][..], &message.encode()].concat()));
     }
+    let (sender, epoch) = (alice.id(), 7);
+    let announcement = Announcement { sender, epoch, number: 300, wg_port: 50_001, admin_port: 50_501 };
+    samples.push(("announcement", "announcement", announcement.encode()));
     for (name, header, packet) in superpackets() {
         samples.push(("segmentation", name, [&header.bytes()[..], &packet].concat()));
         samples.push(("coalescing", name, split(&header, packet)));

@@ -91,6 +91,7 @@ impl World {
             daemon.add_args(&["-p", "/run/lab/node.yaml"]);
             daemon.set_clock(clock(node.clock).as_deref());
             lab.adopt(&daemon);
+            daemon.announces(scenario.on_lan(name));
             nodes.insert(name.clone(), daemon);
         }
 

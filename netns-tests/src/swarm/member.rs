@@ -89,6 +89,7 @@ impl Member {
             addresses: vec![IpAddr::V4(overlay)],
             class: Class::Server,
             offer_gateway: false,
+            lan: false,
             wg_port: WG_PORT,
             admin_port: ADMIN_PORT,
         };
@@ -108,7 +109,7 @@ impl Member {
             made: vec![0; 2048],
         };
         let address = LocalAddress { address: IpAddr::V4(underlay), prefix: 16 };
-        member.engine.handle_network(Time::ZERO, LocalNetwork { addresses: vec![address] });
+        member.engine.handle_network(Time::ZERO, LocalNetwork { addresses: vec![address], lans: Vec::new() });
         member.drain();
         member
     }
@@ -189,7 +190,7 @@ impl Member {
                 Output::Send { to: Destination::Tunnel(to), bytes } => self.seal(to, &bytes),
                 Output::Tunnel(desired) => self.set(desired.peers.first()),
                 Output::Save { token, .. } => self.engine.handle_saved(self.now(), token, true),
-                Output::System(_) | Output::Event(_) | Output::Resolve { .. } | Output::Left => {}
+                Output::System(_) | Output::Event(_) | Output::Resolve { .. } | Output::Announce(_) | Output::Left => {}
             }
         }
     }

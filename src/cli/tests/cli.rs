@@ -204,6 +204,7 @@ fn what_cannot_be_understood_is_a_usage_error() {
         (&["-e", "--tunnel", "kernel"], "--existing-wg contradicts --tunnel kernel"),
         (&["--no-port-mapping", "genkey"], "--no-port-mapping before a subcommand means nothing"),
         (&["--tunnel", "fast"], "invalid value 'fast'"),
+        (&["--lan", "maybe"], "invalid value 'maybe'"),
         (&["-c", "net.yaml", "genkey"], "--network-config before a subcommand means nothing"),
         (&["wg0", "10.77.0.9", "x", "y"], "unexpected value 'y'"),
         (&["--sharedkey", "x"], "unexpected argument '--sharedkey'"),

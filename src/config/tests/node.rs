@@ -74,7 +74,7 @@ fn node_yaml_alone_makes_a_node() {
     assert_eq!((config.mesh.wg_port, config.mesh.admin_port), (50_009, 50_509), "50000 and 50500 + last octet");
     assert_eq!((config.tunnel, config.port_mapping), (TunnelMode::Auto, true));
     assert_eq!(config.mesh.class, Class::Server);
-    assert!(!config.mesh.offer_gateway);
+    assert!(!config.mesh.offer_gateway && config.mesh.lan);
     assert_eq!(config.state_dir.display().to_string(), "/var/lib/wgnet");
     assert_eq!(config.interface_state_dir().display().to_string(), "/var/lib/wgnet/wg0");
     assert!(config.socket.ends_with("wgnet/wg0.sock"));
@@ -84,13 +84,13 @@ fn node_yaml_alone_makes_a_node() {
 #[test]
 fn every_key_of_node_yaml_is_read() {
     let node = format!(
-        "{NODE}class: mobile\ngateway: true\nwgPort: 1\nadminPort: 65535\ntunnel: userspace\nstateDir: /s\nsocket: /r/x.sock\nexistingInterface: false\nportMapping: false\n"
+        "{NODE}class: mobile\ngateway: true\nwgPort: 1\nadminPort: 65535\ntunnel: userspace\nstateDir: /s\nsocket: /r/x.sock\nexistingInterface: false\nportMapping: false\nlan: false\n"
     );
     let files = Files::new(SAMPLE, &node);
     let config = files.load(&files.given());
     assert_eq!((config.mesh.wg_port, config.mesh.admin_port), (1, 65535));
     assert_eq!(config.mesh.class, Class::Mobile);
-    assert!(config.mesh.offer_gateway && !config.port_mapping);
+    assert!(config.mesh.offer_gateway && !config.port_mapping && !config.mesh.lan);
     assert_eq!(config.tunnel, TunnelMode::Userspace);
     assert_eq!((config.state_dir.to_str(), config.socket.to_str()), (Some("/s"), Some("/r/x.sock")));
 }

@@ -70,6 +70,7 @@ fn given(dir: &Path, admin_port: u16) -> Given {
         wg_port: Some(value("50001")),
         admin_port: Some(value(&admin_port.to_string())),
         tunnel: None,
+        lan: Some(Located::new(false, Origin::Unknown)),
         state_dir: Some(Located::new(dir.to_owned(), Origin::Unknown)),
         socket: None,
         api_listen: None,

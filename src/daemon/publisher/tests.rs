@@ -30,6 +30,7 @@ fn snapshot(time_s: u64, rx_bytes: u64) -> Snapshot {
         hops: 1,
         cost: Some(50),
         endpoint: None,
+        lan: false,
         handshake_age_s: Some(time_s),
         rtt_ms: None,
         loss: None,

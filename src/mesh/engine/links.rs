@@ -142,6 +142,7 @@ impl Engine {
         self.timers.stop(Timer::Retransmit(id));
         self.forget_sighting(now, &id);
         self.end_direct(now, id, "the link is dead");
+        self.miss_near(now, id);
         self.dirty.own = true;
         self.dirty.plan = true;
         self.wake_leaves_of(now, &id);
@@ -228,7 +229,7 @@ impl Engine {
     }
 
     /// Whether news from `id` shall come at once. Gateways flood among each other; a leaf needs the news twice, not once
-    /// from every gateway; a link outside the graph carries none.
+    /// from every gateway; a link outside the graph carries none while there is one.
     pub(in super::super) fn wants_floods(&self, id: &NodeId) -> bool {
         match (self.standing.is_gateway(&self.id), self.standing.is_gateway(id)) {
             (true, true) => true,
@@ -237,8 +238,16 @@ impl Engine {
                 self.uplinks.is_empty() || self.uplinks.iter().take(sources).any(|uplink| uplink == id)
             }
             (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.floods_theirs),
-            (false, false) => false,
+            // Where no gateway is, leaves pass news on among themselves: two laptops on one LAN, say.
+            (false, false) => self.uplinks.is_empty(),
         }
+    }
+
+    /// Whether a neighbour gets news from here at once.
+    pub(in super::super) fn floods_to(&self, id: &NodeId) -> bool {
+        let both_leaves = !self.standing.is_gateway(&self.id) && !self.standing.is_gateway(id);
+        let asks = both_leaves && self.neighbours.get(id).is_some_and(|neighbour| neighbour.floods_theirs);
+        asks || self.wants_floods(id)
     }
 
     /// A leaf's uplinks: those it has, and the cheapest others while there is room.
@@ -265,8 +274,13 @@ impl Engine {
         if self.uplinks != self.uplinks_told {
             let before = std::mem::replace(&mut self.uplinks_told, self.uplinks.clone());
             tell.extend(before.union(&self.uplinks_told));
+            if self.uplinks.is_empty() {
+                // Whoever is near may be all that is left.
+                self.look_around(now);
+            }
         }
         if !self.standing.is_gateway(&self.id) {
+            // Whoever is direct gives news to a leaf without uplinks, or need not any more.
             let wrong = |n: &&Neighbour| n.link.is_up() && n.floods_told != self.wants_floods(&n.id);
             tell.extend(self.neighbours.iter().filter(wrong).map(|neighbour| neighbour.id));
         }

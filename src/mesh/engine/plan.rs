@@ -12,7 +12,7 @@ use super::super::path::Crossings;
 use super::Engine;
 
 /// WireGuard's persistent keepalive towards nodes that this node seeks, in seconds: less than the 30 s after which home
-/// routers forget a mapping (IMC 2010). Hellos come more often; it matters while the daemon is away.
+/// routers forget a mapping (IMC 2010); on a LAN there is none. Hellos come more often; it matters while the daemon is away.
 const KEEPALIVE: u16 = 25;
 
 impl Engine {
@@ -34,7 +34,7 @@ impl Engine {
                     public_key: about.wg_key,
                     link: neighbour.link_address,
                     endpoint: neighbour.hint,
-                    keepalive: neighbour.wanted.then_some(KEEPALIVE),
+                    keepalive: (neighbour.wanted && !self.is_by_lan(neighbour)).then_some(KEEPALIVE),
                     allowed: vec![host_prefix(IpAddr::V6(neighbour.link_address))],
                     accept: Vec::new(),
                     generation: neighbour.generation,

@@ -82,6 +82,7 @@ impl Engine {
             hops: if switched { 1 } else { route.map_or(0, |route| route.hops) },
             cost: if switched { direct.map(|n| u64::from(n.link.cost.measured())) } else { route.map(Route::cost) },
             endpoint: report.and_then(|report| report.endpoint),
+            lan: direct.is_some_and(|neighbour| self.is_by_lan(neighbour)),
             handshake_age: report.and_then(|report| report.handshake_age),
             rtt: direct.and_then(|neighbour| neighbour.link.cost.rtt()),
             loss: direct.map(|neighbour| neighbour.link.cost.loss() as f32),
@@ -96,6 +97,13 @@ impl Engine {
         }
     }
 
+    /// Why a direct link outside the graph is used.
+    pub(super) fn agreed(&self, id: &NodeId) -> String {
+        let by_lan = self.neighbours.get(id).is_some_and(|neighbour| self.is_by_lan(neighbour));
+        let found = if by_lan { ": it leads over a LAN of both, found by announcement" } else { "" };
+        format!("both ends proved the direct link and agreed to use it{found}")
+    }
+
     /// One sentence: why this path and no other.
     fn sentence(&self, id: NodeId, path: PathKind, switched: bool, runner_up: Option<(u64, NodeId)>) -> String {
         if !self.standing.admitted.contains(&id) {
@@ -104,7 +112,7 @@ impl Engine {
                 .map_or_else(|| "not part of the mesh".to_owned(), |conflict| format!("refused: {}", conflict.text));
         }
         if switched {
-            return "both ends proved the direct link and agreed to use it".to_owned();
+            return self.agreed(&id);
         }
         let Some(route) = self.paths.get(&id) else {
             let linked = self.paths.len();
@@ -168,6 +176,7 @@ impl Engine {
             hops: 0,
             cost: None,
             endpoint: None,
+            lan: false,
             handshake_age: None,
             rtt: None,
             loss: None,

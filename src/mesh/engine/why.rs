@@ -36,7 +36,7 @@ impl Engine {
             why.candidates.extend(explanation.as_ref().map(|explanation| self.beneath(&from, explanation)));
             let since = self.neighbours.get(&id).and_then(|neighbour| neighbour.link.up_since());
             let age = since.map_or(0, |since| now.since(since).as_secs());
-            why.note = Some(format!("both ends proved the direct link and agreed to use it; up for {age} s"));
+            why.note = Some(format!("{}; up for {age} s", self.agreed(&id)));
             return Ok(why);
         }
         let Some(explanation) = explanation else {

@@ -49,7 +49,7 @@ impl Engine {
                 continue;
             }
             let due = due.max(self.turn(now, &id));
-            let wants = self.wants_floods(&id) || (self.leaving() && self.neighbours.get(&id).is_some());
+            let wants = self.floods_to(&id) || (self.leaving() && self.neighbours.get(&id).is_some());
             let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
             let wants = if neighbour.link.is_up() { wants } else { neighbour.underlay.is_some() };
             if wants && Some(id) != except {

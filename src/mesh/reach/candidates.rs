@@ -28,7 +28,7 @@ pub(in super::super) fn is_public(address: &IpAddr) -> bool {
     }
 }
 
-fn is_on_link(local: &LocalAddress, address: &IpAddr) -> bool {
+pub(super) fn is_on_link(local: &LocalAddress, address: &IpAddr) -> bool {
     IpNet::new(local.address, local.prefix).is_ok_and(|net| net.contains(address))
 }
 
@@ -60,16 +60,23 @@ impl Engine {
         };
         usable.retain(|endpoint| rank(endpoint).is_some());
         usable.sort_by_key(rank);
-        usable
+        // Those that answered on a LAN of this machine are no guesses.
+        let mut all = self.near_endpoints(id);
+        usable.retain(|endpoint| !all.contains(endpoint));
+        all.append(&mut usable);
+        all
     }
 
-    /// All endpoints to try for a neighbour: the file's, then those of its record, then where it was last reached.
+    /// All endpoints to try for a neighbour: where it answered on a LAN, the file's, then those of its record, then where it was last reached.
     fn candidates(&self, id: &NodeId) -> Vec<SocketAddr> {
         let named = self.standing.static_of(id).map(|index| {
             let port = self.config.static_peers[index].endpoint.port;
             self.statics[index].addresses().iter().map(|address| SocketAddr::new(*address, port)).collect::<Vec<_>>()
         });
-        let mut candidates = named.unwrap_or_else(|| self.usable_endpoints(id));
+        let mut candidates = named.map_or_else(
+            || self.usable_endpoints(id),
+            |named| self.near_endpoints(id).into_iter().chain(named).collect(),
+        );
         candidates.extend(self.endpoints.get(id));
         let mut seen = std::collections::BTreeSet::new();
         candidates.retain(|endpoint| seen.insert(*endpoint));

@@ -124,12 +124,13 @@ impl Engine {
         self.direct_on && !mobile
     }
 
-    fn may_be_direct(&self, id: &NodeId) -> bool {
+    pub(super) fn may_be_direct(&self, id: &NodeId) -> bool {
         let both = self.standing.admitted.contains(id) && self.standing.admitted.contains(&self.id());
         // Only leaves: what a gateway routes by an agreement with one node would carry others' packets too, and those
         // would come back another way.
         let leaves = !self.standing.is_gateway(id) && !self.standing.is_gateway(&self.id());
-        let on = self.is_always_direct(id) || self.config.direct != DirectMode::Never && self.demand.wants(id);
+        let needed = self.demand.wants(id) || self.is_only_near(id);
+        let on = self.is_always_direct(id) || self.config.direct != DirectMode::Never && needed;
         on && both && leaves
     }
 
@@ -295,6 +296,7 @@ impl Engine {
         neighbour.direct.phase = Phase::Trying;
         neighbour.direct.since = now;
         neighbour.link.hurry(now);
+        self.ask_near(now, id);
         self.hint_record(now, id, 0);
         if asks {
             self.say(now, id, DirectWord::Ask(self.endpoints_told()));

@@ -1,6 +1,7 @@
 //! Reach: how nodes find each other's endpoints, prove who is there, and open direct links outside the graph.
 //!
 //! * `statics`: joining at the static peers of the network file, by challenge, for ever, with a capped back-off.
+//! * `lan`: nodes on one LAN find each other by announcements, where no gateway is near, too.
 //! * `sighting`: gateways tell where they see a node, which shows its NAT and the endpoint that others may try.
 //! * `mapping`: a port that the router before this node leads to it is an endpoint for everyone, if the router's word holds.
 //! * `candidates`: which endpoints of another node are worth a try from here, and in which order.
@@ -11,6 +12,7 @@
 mod candidates;
 mod demand;
 mod direct;
+mod lan;
 mod mapping;
 mod sighting;
 mod statics;
@@ -18,6 +20,7 @@ mod statics;
 pub(super) use candidates::is_public;
 pub(super) use demand::Demand;
 pub(super) use direct::Direct;
+pub(super) use lan::{Nearby, is_link_local};
 pub(super) use mapping::Mapped;
 pub(super) use sighting::{Outside, Sightings};
 pub(super) use statics::{Answers, Refused, StaticState, told};

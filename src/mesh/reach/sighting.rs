@@ -173,7 +173,7 @@ mod tests {
 
     fn home() -> LocalNetwork {
         let address = "192.168.1.2".parse().expect("an address");
-        LocalNetwork { addresses: vec![LocalAddress { address, prefix: 24 }] }
+        LocalNetwork { addresses: vec![LocalAddress { address, prefix: 24 }], lans: Vec::new() }
     }
 
     /// Gateways one, two, ... tell at each of these seconds what they see.

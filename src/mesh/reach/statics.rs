@@ -189,11 +189,16 @@ impl Engine {
             state.challenges.remove(0);
         }
         let token = state.token;
+        let port = self.config.static_peers[index].admin_port;
+        self.send_join(now, challenge, token, SocketAddr::new(address, port));
+    }
+
+    /// Asks whoever sits at an address.
+    pub(super) fn send_join(&mut self, now: Time, challenge: [u8; 16], token: Option<[u8; 16]>, to: SocketAddr) {
         let Some(own) = self.lsdb.get(&Key::Node(self.id(), 0)) else { return };
         let join = Join { challenge, token, digest: self.lsdb.digest(), item: self.lsdb.carried(own, now) };
-        let port = self.config.static_peers[index].admin_port;
         self.count("joins_sent");
-        self.send_to_anyone(&Message::Join(join), Destination::Underlay(SocketAddr::new(address, port)));
+        self.send_to_anyone(&Message::Join(join), Destination::Underlay(to));
     }
 
     /// Someone wants to join here.
@@ -235,6 +240,7 @@ impl Engine {
         self.count("joins_answered");
         self.send(&Message::JoinReply(reply), &from, Destination::Underlay(address));
         if proven {
+            self.prove_near(now, from, address);
             self.compare_digest(now, from, join.digest);
         }
     }
@@ -254,8 +260,7 @@ impl Engine {
             here && state.challenges.iter().any(|challenge| bool::from(challenge.ct_eq(&reply.challenge)))
         };
         let Some(index) = (0..self.statics.len()).find(asked) else {
-            self.count("join_replies_unasked");
-            return;
+            return self.receive_near_reply(now, from, reply, address);
         };
         let signed = [&reply.challenge[..], &self.id().0].concat();
         if !self.verifier.is_signed(&from, b"join", &signed, &reply.signature) {

@@ -48,6 +48,7 @@ fn config() -> MeshConfig {
         addresses: vec![address("10.1.1.9")],
         class: Class::Server,
         offer_gateway: false,
+        lan: false,
         wg_port: 1,
         admin_port: 2,
     }

@@ -13,8 +13,11 @@
 //! The network key proves membership and no more: any member could forge another's datagram. So whatever acts is signed
 //! by its identity (items, join replies, [`Statement`]s) or comes out of that peer's own tunnel.
 //!
+//! Announcements on a LAN look otherwise: see [`Announcement`].
+//!
 //! Only the datagrams that measure how large a packet a link carries are longer than 1200 bytes.
 
+mod announcement;
 mod message;
 mod replay;
 mod seal;
@@ -22,6 +25,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use announcement::{ANNOUNCEMENT, Announcement, Announcer};
 pub(super) use message::MAX_HOPS;
 pub use message::{
     Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, MAX_PADDED, Message, Refusal, Relay, TUNNEL_HEADERS,

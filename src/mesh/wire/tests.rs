@@ -86,6 +86,28 @@ fn a_question_of_size_fills_the_packet_that_it_names_and_nothing_else_is_as_long
 }
 
 #[test]
+fn an_announcement_is_for_members_and_tells_others_nothing() {
+    let announcer = |key: u8| Announcer::new(&NetworkKey::new([key; 32]));
+    let announcement =
+        Announcement { sender: NodeId([1; 32]), epoch: 3, number: 4, wg_port: 51_820, admin_port: 50_501 };
+    let mut rng = rng();
+    let [one, two] = [0; 2].map(|_| announcer(1).seal(&announcement, &mut rng));
+    assert_eq!((one.len(), announcer(1).open(&one)), (ANNOUNCEMENT, Some(announcement)));
+    assert_eq!(announcer(2).open(&one), None, "another network");
+    let same = one.iter().zip(&two).filter(|(a, b)| a == b).count();
+    assert!(same < 30, "{same} bytes of two are the same, of 1200 random ones about 5 would be");
+    for at in [0, 23, 24, 100, ANNOUNCEMENT - 1] {
+        let mut damaged = one.clone();
+        damaged[at] ^= 1;
+        assert_eq!(announcer(1).open(&damaged), None, "byte {at}");
+    }
+    assert_eq!(announcer(1).open(&one[..ANNOUNCEMENT - 1]), None);
+    // A later version may say more.
+    let longer = [&announcement.encode()[..], &[7; 9]].concat();
+    assert_eq!(Announcement::decode(&longer), Some(announcement));
+}
+
+#[test]
 fn nonces_do_not_repeat() {
     let mut sealer = sealer(1, 1);
     let mut rng = rng();

@@ -95,6 +95,10 @@ pub enum Gateways {
 pub struct Segment {
     /// Its addresses.
     pub prefix: IpNet,
+    /// Whether one datagram reaches everyone on it, so that nodes there announce themselves. (The internet is none, though
+    /// it is one segment here.)
+    #[serde(default)]
+    pub lan: bool,
 }
 
 /// A router between an inside and an outside segment. Hosts inside have it as their default router.

@@ -78,9 +78,15 @@ impl Scenario {
             addresses: self.runs_with(node),
             class: this.class,
             offer_gateway: self.network.gateways == Gateways::Any && this.gateway == Some(true),
+            lan: self.on_lan(node),
             wg_port: this.wg_port,
             admin_port: this.admin_port,
         }
+    }
+
+    /// Whether a node is attached to a LAN, and so announces itself.
+    pub fn on_lan(&self, node: &str) -> bool {
+        self.nodes[node].attach.iter().any(|attachment| self.segments[&attachment.segment].lan)
     }
 
     /// The text of a node's net.yaml: what [`Self::mesh_config`] says. The daemon's command line is then

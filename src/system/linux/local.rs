@@ -19,6 +19,8 @@ pub(super) async fn network(netlink: &Handle, own: &str) -> Result<LocalNetwork,
     let what = || "cannot read the machine's addresses".to_owned();
     let overlays = overlays(netlink).await.map_err(|e| refused(what(), &e))?;
     let mut underlays = BTreeSet::new();
+    let mut lans = Vec::new();
+    let mut ports = BTreeSet::new();
     let mut links = netlink.link().get().execute();
     while let Some(link) = links.try_next().await.map_err(|e| refused(what(), &e))? {
         let index = link.header.index;
@@ -28,19 +30,29 @@ pub(super) async fn network(netlink: &Handle, own: &str) -> Result<LocalNetwork,
         let is_own = link.attributes.iter().any(|a| matches!(a, LinkAttribute::IfName(name) if name == own));
         if up && !flags.contains(LinkFlags::Loopback) && !is_own && !overlays.contains(&index) {
             underlays.insert(index);
+            if link.attributes.iter().any(|a| matches!(a, LinkAttribute::Controller(_))) {
+                ports.insert(index);
+            }
+            let reaches_all = flags.intersects(LinkFlags::Broadcast | LinkFlags::Multicast);
+            if reaches_all && !flags.contains(LinkFlags::Pointopoint) {
+                lans.push(index);
+            }
         }
     }
     let messages: Vec<AddressMessage> =
         netlink.address().get().execute().try_collect().await.map_err(|e| refused(what(), &e))?;
-    let mut addresses: Vec<LocalAddress> = messages
+    let held: Vec<(u32, LocalAddress)> = messages
         .iter()
         .filter(|message| underlays.contains(&message.header.index) && is_settled(message))
-        .filter_map(|message| Some(LocalAddress { address: address_of(message)?, prefix: message.header.prefix_len }))
-        .filter(|local| reaches_beyond_the_link(local.address))
+        .filter_map(|message| {
+            let local = LocalAddress { address: address_of(message)?, prefix: message.header.prefix_len };
+            Some((message.header.index, local))
+        })
+        .filter(|(_, local)| reaches_beyond_the_link(local.address))
         .collect();
-    addresses.sort();
-    addresses.dedup();
-    Ok(LocalNetwork { addresses })
+    // A bridge's ports, a bond's lines: what they are part of is on the LAN.
+    lans.retain(|lan| !ports.contains(lan) || held.iter().any(|(index, _)| index == lan));
+    Ok(super::super::network_of(&held, lans))
 }
 
 /// The interfaces of every wgnet on this machine that has routes.

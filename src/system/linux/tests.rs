@@ -365,6 +365,13 @@ fn local_network_lists_the_underlay_alone() {
         let network = system.local_network().await.expect("network");
         let local = |address: &str, prefix| LocalAddress { address: ip(address), prefix };
         assert_eq!(network.addresses, [local("192.168.1.7", 24), local("2001:db8::7", 64)]);
+        // The far ends of the pairs are here, too, and up; the loopback, what is down and the overlays are none.
+        let lans: Vec<_> = network.lans.iter().map(|lan| (lan.index, &lan.addresses[..])).collect();
+        assert!(lans.contains(&(eth0, &network.addresses[..])), "{lans:?}");
+        for other in ["lo", "eth1", "wg0", "wg1"] {
+            let other = index(&netlink, other).await;
+            assert!(lans.iter().all(|(index, _)| *index != other), "{lans:?}");
+        }
     });
 }
 

@@ -37,6 +37,10 @@ use crate::mesh::io::{DesiredSystem, LocalAddress, LocalNetwork};
 
 /// `IFF_UP` of net/if.h.
 const UP: u16 = 1;
+/// `IFF_BROADCAST`, `IFF_POINTOPOINT` and `IFF_MULTICAST` of the same.
+const BROADCAST: u16 = 2;
+const POINTOPOINT: u16 = 0x10;
+const MULTICAST: u16 = 0x8000;
 
 /// The system calls, so that all else is tested without them.
 trait Kernel: Send {
@@ -237,16 +241,20 @@ impl<K: Kernel> System for MacSystem<K> {
     async fn local_network(&mut self) -> Result<LocalNetwork, SystemError> {
         let overlays = self.overlays(&self.table()?);
         let held = self.kernel.addresses();
-        let mut addresses: Vec<_> = held
-            .map_err(|errno| refused("cannot read the machine's addresses".to_owned(), errno))?
-            .into_iter()
-            .filter(|held| held.underlay && !overlays.contains(&held.interface))
-            .map(|held| held.local)
-            .filter(|local| reaches_beyond_the_link(local.address))
-            .collect();
-        addresses.sort();
-        addresses.dedup();
-        Ok(LocalNetwork { addresses })
+        let mut addresses = Vec::new();
+        let mut lans = Vec::new();
+        let held = held.map_err(|errno| refused("cannot read the machine's addresses".to_owned(), errno))?;
+        for held in held.into_iter().filter(|held| held.underlay && !overlays.contains(&held.interface)) {
+            let index = self.kernel.index(&held.interface).map_or(0, u32::from);
+            let flags = self.kernel.flags(&held.interface).unwrap_or(0);
+            if index > 0 && flags & (BROADCAST | MULTICAST) != 0 && flags & POINTOPOINT == 0 {
+                lans.push(index);
+            }
+            if reaches_beyond_the_link(held.local.address) {
+                addresses.push((index, held.local));
+            }
+        }
+        Ok(super::network_of(&addresses, lans))
     }
 
     async fn underlay_mtu(&mut self, peers: &[IpAddr]) -> Result<Option<(String, u32)>, SystemError> {

@@ -170,6 +170,7 @@ pub(super) fn path_words(peer: &Peer) -> String {
     match (&peer.path, &peer.via) {
         _ if peer.refused => "refused".to_owned(),
         (PathKind::Direct, _) if peer.foreign => "foreign".to_owned(),
+        (PathKind::Direct, _) if peer.lan => "direct, LAN".to_owned(),
         (PathKind::Direct, _) => "direct".to_owned(),
         (PathKind::Gateway, Some(via)) => format!("via {via}"),
         (PathKind::Gateway, None) => "via gateway".to_owned(),

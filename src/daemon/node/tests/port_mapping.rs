@@ -9,7 +9,7 @@ const WANTED: Wanted = Wanted { router: ROUTER, port: 50_001 };
 
 fn at(address: &str) -> LocalNetwork {
     let address = address.parse().expect("an address");
-    LocalNetwork { addresses: vec![LocalAddress { address, prefix: 24 }] }
+    LocalNetwork { addresses: vec![LocalAddress { address, prefix: 24 }], lans: Vec::new() }
 }
 
 fn mapping(external: &str) -> Option<PortMapping> {
