@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::http::{Answer, Head, read_answer, read_rest, request};
 use crate::{
-    Change, Done, Drain, Forget, GatewayCost, Journal, LinkCost, LogFilter, LogLevel, Mesh, Place, Plan, PlanRequest,
-    Probe, Refusal, Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
+    Change, Done, Drain, DrillReport, DrillRequest, Forget, GatewayCost, Journal, LinkCost, LogFilter, LogLevel, Mesh,
+    Place, Plan, PlanRequest, Probe, Refusal, Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
 };
 
 use address::Connection;
@@ -115,6 +115,21 @@ impl Client {
     /// Leads the traffic of others around this gateway, or takes it back.
     pub fn drain(&self, drain: bool) -> Result<(), Error> {
         self.post("/v1/drain", &Drain { drain }).map(|Done {}| ())
+    }
+
+    /// Has a gateway withdraw for a while, measured from the node that is asked; [`Self::drill_report`] tells how it goes.
+    pub fn drill(&self, request: &DrillRequest) -> Result<(), Error> {
+        self.post("/v1/drill", request).map(|Done {}| ())
+    }
+
+    /// Calls the gateway of the drill back.
+    pub fn end_drill(&self) -> Result<(), Error> {
+        self.post("/v1/drill-end", &Done {}).map(|Done {}| ())
+    }
+
+    /// The drill that goes on, or the last one.
+    pub fn drill_report(&self) -> Result<DrillReport, Error> {
+        self.get("/v1/drill-report")
     }
 
     /// Probes one peer, or all of them, at once.

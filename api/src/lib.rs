@@ -12,6 +12,9 @@
 //! | `POST /v1/link-cost` | [`LinkCost`] | [`Done`] |
 //! | `POST /v1/gateway-cost` | [`GatewayCost`] | [`Done`] |
 //! | `POST /v1/drain` | [`Drain`] | [`Done`] |
+//! | `POST /v1/drill` | [`DrillRequest`] | [`Done`] |
+//! | `POST /v1/drill-end` | | [`Done`] |
+//! | `GET /v1/drill-report` | | [`DrillReport`] |
 //! | `POST /v1/probe` | [`Probe`] | [`Done`] |
 //! | `POST /v1/forget` | [`Forget`] | [`Done`] |
 //! | `POST /v1/reload` | [`ReloadRequest`] | [`Reload`] |
@@ -28,6 +31,7 @@
 
 mod client;
 mod command;
+mod drill;
 mod find;
 mod http;
 mod journal;
@@ -51,6 +55,7 @@ pub const OPENAPI: &str = include_str!("../openapi.json");
 
 pub use client::{Address, Client, Closer, Error, Stream, Token};
 pub use command::{Done, Drain, Forget, GatewayCost, LinkCost, LogFilter, LogLevel, Probe, Refusal, SetLogLevel};
+pub use drill::{DrillNode, DrillReport, DrillRequest, DrillState};
 pub use find::{SOCKET_DIRECTORY, find_socket};
 pub use journal::{Journal, JournalEntry};
 pub use mesh::{Mesh, MeshLink, MeshNode, NodeState};
@@ -58,6 +63,6 @@ pub use plan::{Change, FileChange, FilePeer, Load, Moved, Pair, Plan, PlanReques
 pub use recording::{Header, Item, Line, RECORDING_VERSION, Recorder, Recording, RecordingError, Tape};
 pub use reload::{ConfigDifference, Reload, ReloadRequest};
 pub use snapshot::{Difference, Snapshot};
-pub use status::{Health, Nat, Node, PathKind, Peer, PortMapping, Probes, RunnerUp, Severity, Status};
+pub use status::{Gateway, Health, Nat, Node, PathKind, Peer, PortMapping, Probes, RunnerUp, Severity, Status};
 pub use stream::{Event, Place};
 pub use why::{Candidate, Hop, Missing, Rule, Why, WhyQuery};

@@ -12,8 +12,9 @@ use utoipa::openapi::{
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    Done, Drain, Event, Forget, GatewayCost, Journal, LinkCost, LogFilter, Mesh, PROTOCOL_VERSION, Plan, PlanRequest,
-    Probe, Refusal, Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why, WhyQuery,
+    Done, Drain, DrillReport, DrillRequest, Event, Forget, GatewayCost, Journal, LinkCost, LogFilter, Mesh,
+    PROTOCOL_VERSION, Plan, PlanRequest, Probe, Refusal, Reload, ReloadRequest, SetLogLevel, Snapshot, Status, Why,
+    WhyQuery,
 };
 
 /// The whole description.
@@ -34,6 +35,11 @@ pub fn document() -> OpenApi {
     this.post::<GatewayCost, Done>("/v1/gateway-cost", about, ADMIN);
     let about = "Leads the traffic of others around this gateway, or takes it back";
     this.post::<Drain, Done>("/v1/drain", about, ADMIN);
+    let about = "Has a gateway withdraw for a while, and measures from this node how the others do without it";
+    this.post::<DrillRequest, Done>("/v1/drill", about, ADMIN);
+    let end = this.operation::<Done>("Calls the gateway of the drill back", ADMIN);
+    this.path("/v1/drill-end", HttpMethod::Post, end);
+    this.get::<DrillReport>("/v1/drill-report", "The drill that goes on, or the last one");
     this.post::<Probe, Done>("/v1/probe", "Probes one link, or all of them, now", ADMIN);
     let about = "Lets the name of a reinstalled or lost node go to another identity";
     this.post::<Forget, Done>("/v1/forget", about, ADMIN);

@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
-    Candidate, Difference, Health, Hop, JournalEntry, Mesh, MeshLink, MeshNode, Missing, Node, Peer, PortMapping,
-    RunnerUp, Snapshot, Status, Why,
+    Candidate, Difference, Gateway, Health, Hop, JournalEntry, Mesh, MeshLink, MeshNode, Missing, Node, Peer,
+    PortMapping, RunnerUp, Snapshot, Status, Why,
 };
 
 /// Who is called what.
@@ -105,6 +105,7 @@ impl Pseudonyms {
             peers: difference.peers.iter().map(|peer| self.peer(peer)).collect(),
             gone_peers: difference.gone_peers.iter().map(|id| self.id(id)).collect(),
             health: difference.health.as_ref().map(|health| health.iter().map(|line| self.health(line)).collect()),
+            gateways: difference.gateways.as_ref().map(|list| list.iter().map(|one| self.gateway(one)).collect()),
             nodes: difference.nodes.iter().map(|node| self.node(node)).collect(),
             gone_nodes: difference.gone_nodes.iter().map(|id| self.id(id)).collect(),
             links: difference.links.iter().map(|link| self.link(link)).collect(),
@@ -218,7 +219,12 @@ impl Pseudonyms {
         let mut peers: Vec<_> = status.peers.iter().map(|peer| self.peer(peer)).collect();
         peers.sort_by_cached_key(|peer| (peer.foreign, crate::snapshot::order(&peer.address, &peer.name)));
         let health = status.health.iter().map(|line| self.health(line)).collect();
-        Status { node: self.own(&status.node), peers, health }
+        let gateways = status.gateways.iter().map(|gateway| self.gateway(gateway)).collect();
+        Status { node: self.own(&status.node), peers, health, gateways }
+    }
+
+    fn gateway(&mut self, gateway: &Gateway) -> Gateway {
+        Gateway { name: self.name(&gateway.name), ..gateway.clone() }
     }
 
     fn told_mesh(&mut self, mesh: &Mesh) -> Mesh {

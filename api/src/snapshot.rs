@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Health, Mesh, MeshLink, MeshNode, Node, Peer, Status};
+use crate::{Gateway, Health, Mesh, MeshLink, MeshNode, Node, Peer, Status};
 
 /// One moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Difference {
     /// All that is wrong, if it is different.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Vec<Health>>,
+    /// Every gateway's weight and share, if any is different.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<Gateway>>,
     /// Nodes of the mesh that are new or different.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<MeshNode>,
@@ -83,6 +86,7 @@ impl Snapshot {
             peers,
             gone_peers,
             health: (old.health != new.health).then(|| new.health.clone()),
+            gateways: (old.gateways != new.gateways).then(|| new.gateways.clone()),
             nodes,
             gone_nodes,
             links,
@@ -106,6 +110,9 @@ impl Snapshot {
         self.status.peers.sort_by_cached_key(|peer| (peer.foreign, order(&peer.address, &peer.name)));
         if let Some(health) = difference.health {
             self.status.health = health;
+        }
+        if let Some(gateways) = difference.gateways {
+            self.status.gateways = gateways;
         }
         merged(&mut self.mesh.nodes, difference.nodes, &difference.gone_nodes, |node| node.id.clone());
         self.mesh.nodes.sort_by_cached_key(|node| order(&node.address, &node.name));

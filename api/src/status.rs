@@ -12,6 +12,25 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// What is wrong, worst first; empty when all is well.
     pub health: Vec<Health>,
+    /// Every gateway with its weight and its share of the leaves, sorted by name. Absent from versions without weights.
+    #[serde(default)]
+    pub gateways: Vec<Gateway>,
+}
+
+/// What a gateway carries of the leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Gateway {
+    /// Its name.
+    pub name: String,
+    /// Its weight by the network file of the node that answers.
+    pub weight: u32,
+    /// Number of leaves that use it first.
+    pub leaves: usize,
+    /// Whether the node that answers, a leaf, uses it first.
+    pub first: bool,
+    /// Whether it is one of the gateways that the node that answers, a leaf, counts on.
+    pub uplink: bool,
 }
 
 /// The node that answers.

@@ -135,6 +135,7 @@ fn member(index: usize, check: Arc<Signatures>) -> Member {
         public_key: None,
         gateway: None,
         cost: None,
+        weight: None,
     };
     let overlay = Ipv4Addr::new(10, 1, number[0], number[1]);
     let underlay = Ipv4Addr::new(10, 77, number[0], number[1]);

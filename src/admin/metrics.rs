@@ -60,7 +60,7 @@ pub struct Figures {
 }
 
 /// The counters of the engine and the daemon: all are shown, also those that never moved.
-const COUNTERS: [(&str, &str); 38] = [
+const COUNTERS: [(&str, &str); 40] = [
     ("announcements_dropped", "Announcements from no LAN of this machine, or too many in a second"),
     ("announcements_foreign", "Announcements of other networks, and junk in their place"),
     ("announcements_heard", "Announcements of other nodes heard on LANs"),
@@ -75,6 +75,7 @@ const COUNTERS: [(&str, &str); 38] = [
     ("datagrams_stale", "Control datagrams that came a second time, or of an earlier start"),
     ("datagrams_unexpected", "Control datagrams that came by a way they may not come"),
     ("direct_switches", "Switches to a direct link and back"),
+    ("drills_refused", "Requests to withdraw for a drill that this gateway refused"),
     ("hellos_sent", "Hellos sent"),
     ("items_bad_signature", "Flooded records and statements with a wrong signature"),
     ("items_malformed", "Flooded records and statements that cannot be read"),
@@ -96,6 +97,7 @@ const COUNTERS: [(&str, &str); 38] = [
     ("statements_relayed", "Signed statements passed on for others"),
     ("statements_stale", "Signed statements that were overtaken"),
     ("statements_untimely", "Signed statements that came when they mean nothing"),
+    ("uplinks_changed", "Changes of the gateway that this leaf uses first"),
     ("underlay_oversized", "Datagrams on the admin port that were too large"),
     ("underlay_receive_errors", "Failed attempts to receive on the admin port"),
     ("underlay_send_errors", "Datagrams that the system refused to send from the admin port"),

@@ -10,6 +10,8 @@
 //! The loop answers between two inputs of the engine, so that every answer is one moment's truth. A client that is
 //! slow, stuck or greedy costs the loop nothing: it only ever holds its own connection.
 
+#[cfg(feature = "drill")]
+pub mod drill;
 pub mod log_level;
 pub mod mesh;
 pub mod metrics;
@@ -58,6 +60,9 @@ pub enum Request {
     Reload(wgnet_api::ReloadRequest, oneshot::Sender<Result<wgnet_api::Reload, ReloadRefused>>),
     /// Keep what a reload brought.
     Confirm(oneshot::Sender<Result<(), ReloadRefused>>),
+    /// The drill that goes on, or the last one.
+    #[cfg(feature = "drill")]
+    DrillReport(oneshot::Sender<Option<wgnet_api::DrillReport>>),
     /// Something that changes the mesh.
     Command(Command, oneshot::Sender<Result<(), CommandError>>),
 }

@@ -68,6 +68,22 @@ impl From<CommandError> for Refused {
             CommandError::NotGateway => (StatusCode::CONFLICT, "run this at a gateway that the network file lists"),
             CommandError::NotAGateway(_) => (StatusCode::CONFLICT, "`wgnet status` shows which nodes are gateways"),
             CommandError::NoGateway => (StatusCode::CONFLICT, "run this at a gateway; `wgnet status` shows which are"),
+            #[cfg(feature = "drill")]
+            CommandError::DrillHere => (StatusCode::CONFLICT, "run this at another node that the network file lists"),
+            #[cfg(feature = "drill")]
+            CommandError::NotListed => {
+                (StatusCode::CONFLICT, "run this at another gateway, or list this node with `gateway: false`")
+            }
+            #[cfg(feature = "drill")]
+            CommandError::DrillGoesOn => (StatusCode::CONFLICT, "wait until it is over; `wgnet journal` tells of it"),
+            #[cfg(feature = "drill")]
+            CommandError::NoLinkTo(_) => (StatusCode::CONFLICT, "run this at another gateway"),
+            #[cfg(feature = "drill")]
+            CommandError::NoDrill => (StatusCode::CONFLICT, "`wgnet drill gateway NAME` begins one"),
+            #[cfg(feature = "drill")]
+            CommandError::CutsOff(_) => {
+                (StatusCode::CONFLICT, "have another gateway reach them first, or drill with --force")
+            }
             CommandError::Itself => (StatusCode::CONFLICT, "run this at another gateway"),
             CommandError::SameNode(_) => (StatusCode::CONFLICT, "name two nodes"),
             CommandError::NoLink(..) => (StatusCode::CONFLICT, "name the two ends of a link; `wgnet why` shows links"),
@@ -79,6 +95,13 @@ impl From<CommandError> for Refused {
             }
             CommandError::NotGateway => "this node is no gateway that the network file lists".to_owned(),
             CommandError::Itself => "this node cannot forget itself".to_owned(),
+            #[cfg(feature = "drill")]
+            CommandError::DrillHere
+            | CommandError::NotListed
+            | CommandError::DrillGoesOn
+            | CommandError::NoDrill
+            | CommandError::NoLinkTo(_)
+            | CommandError::CutsOff(_) => error.to_string(),
             CommandError::NoLink(..) | CommandError::NoGateway | CommandError::NotAGateway(_) => error.to_string(),
             CommandError::SameNode(name) => format!("{name:?} is at both ends: there is no path to explain"),
         };

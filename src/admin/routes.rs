@@ -52,7 +52,13 @@ impl FromRef<Admin> for Loop {
 
 /// The routes of a daemon whose loop takes requests from the other end of `requests`; `log` sets what it logs.
 pub fn router(requests: Loop, log: LogControl) -> Router {
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "drill")]
+    let router = router
+        .route("/v1/drill", post(drill))
+        .route("/v1/drill-end", post(end_drill))
+        .route("/v1/drill-report", get(drill_report));
+    router
         .route("/v1/status", get(status))
         .route("/v1/mesh", get(mesh))
         .route("/v1/snapshot", get(snapshot))
@@ -145,6 +151,32 @@ fn check_cost(cost: Option<u32>) -> Result<(), Refused> {
 async fn drain(State(requests): State<Loop>, body: Result<Json<Drain>, JsonRejection>) -> Result<Json<Done>, Refused> {
     let Json(Drain { drain }) = body?;
     command(&requests, Command::Drain { drain }).await
+}
+
+#[cfg(feature = "drill")]
+async fn drill(
+    State(requests): State<Loop>,
+    body: Result<Json<wgnet_api::DrillRequest>, JsonRejection>,
+) -> Result<Json<Done>, Refused> {
+    let Json(wgnet_api::DrillRequest { gateway, for_s, force }) = body?;
+    if !(1..=300).contains(&for_s) {
+        let wrong = "a drill takes at least one second and at most five minutes";
+        return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, wrong, "30 is a good number of seconds"));
+    }
+    let lasts = Duration::from_secs(u64::from(for_s));
+    command(&requests, Command::Drill { gateway, lasts, force }).await
+}
+
+#[cfg(feature = "drill")]
+async fn end_drill(State(requests): State<Loop>) -> Result<Json<Done>, Refused> {
+    command(&requests, Command::EndDrill).await
+}
+
+#[cfg(feature = "drill")]
+async fn drill_report(State(requests): State<Loop>) -> Result<Json<wgnet_api::DrillReport>, Refused> {
+    let report = ask(&requests, Request::DrillReport).await?;
+    let none = || Refused::new(StatusCode::NOT_FOUND, "this node measured no drill", "POST /v1/drill begins one");
+    report.map(Json).ok_or_else(none)
 }
 
 async fn probe(State(requests): State<Loop>, body: Result<Json<Probe>, JsonRejection>) -> Result<Json<Done>, Refused> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use wgnet_api::{
-    Health, Journal, JournalEntry, Nat, Node, PathKind, Peer, PortMapping, Probes, RunnerUp, Severity, Status,
+    Gateway, Health, Journal, JournalEntry, Nat, Node, PathKind, Peer, PortMapping, Probes, RunnerUp, Severity, Status,
 };
 
 use crate::daemon::journal::Entry;
@@ -78,7 +78,14 @@ pub fn status(own: &Own<'_>, view: &View, report: &TunnelReport) -> Status {
     let heard = |line: &&HealthLine| !own.health.iter().any(|known| known.code == line.code);
     let mut health: Vec<_> = view.health.iter().filter(heard).chain(own.health).map(health_line).collect();
     health.sort_by_key(|line| std::cmp::Reverse(line.severity));
-    Status { node, peers, health }
+    let gateway = |share: &view::GatewayShare| Gateway {
+        name: share.name.clone(),
+        weight: share.weight,
+        leaves: share.leaves,
+        first: share.is_first,
+        uplink: share.is_uplink,
+    };
+    Status { node, peers, health, gateways: view.shares.iter().map(gateway).collect() }
 }
 
 /// The journal as clients see it.

@@ -94,6 +94,7 @@ fn sample_status() -> wgnet_api::Status {
     let view = View {
         gateway_cost: None,
         draining: false,
+        shares: Vec::new(),
         id: NodeId([1; 32]),
         gateway: true,
         nodes: vec![member("bob", 2)],
@@ -153,6 +154,8 @@ fn serve(lifetime: Duration) -> Served {
         while let Some(request) = inbox.recv().await {
             match request {
                 Request::Status(reply) => drop(reply.send(sample_status())),
+                #[cfg(feature = "drill")]
+                Request::DrillReport(reply) => drop(reply.send(None)),
                 Request::Mesh(reply) => drop(reply.send(mesh::mesh(sample_mesh()))),
                 Request::Snapshot(reply) => drop(reply.send(sample_snapshot())),
                 Request::Subscribe(_, reply) => drop(reply),

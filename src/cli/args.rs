@@ -132,6 +132,20 @@ Examples:
   wgnet drain
   wgnet drain --undo    take the traffic back")]
     Drain(DrainArgs),
+    /// Try out how the mesh does without a gateway: it withdraws for a while, as if it had died, and comes back by itself.
+    ///
+    /// Run it at a node that the network file lists and that has a link of its own to the gateway. That node sends echoes
+    /// to all others and reports what was lost, and how soon each left the gateway. The gateway refuses whoever its file does
+    /// not list, a second drill, and one that would cut nodes off. Ctrl-C calls it back.
+    /// Exits with 0 when no node was out for longer than 4 s, with 1 when one was or the drill was refused, with 2 when no
+    /// daemon answers.
+    #[cfg(feature = "drill")]
+    #[command(after_help = "\
+Examples:
+  wgnet plan --without beta           what would happen?
+  wgnet drill gateway beta            30 s without it
+  wgnet drill gateway beta --for 10s --json")]
+    Drill(DrillArgs),
     /// Probe the link to a peer, or all links and static peers, now instead of when it is due.
     #[command(after_help = "\
 Examples:
@@ -479,6 +493,50 @@ pub struct DrainArgs {
     /// The gateway to tell.
     #[command(flatten)]
     pub daemon: SocketArgs,
+}
+
+/// `wgnet drill`.
+#[cfg(feature = "drill")]
+#[derive(Clone, Debug, Args)]
+pub struct DrillArgs {
+    /// What is tried out.
+    #[command(subcommand)]
+    pub what: DrillWhat,
+}
+
+/// What can be tried out.
+#[cfg(feature = "drill")]
+#[derive(Clone, Debug, Subcommand)]
+pub enum DrillWhat {
+    /// The death of a gateway.
+    Gateway(DrillGatewayArgs),
+}
+
+/// `wgnet drill gateway`.
+#[cfg(feature = "drill")]
+#[derive(Clone, Debug, Args)]
+pub struct DrillGatewayArgs {
+    /// Name or overlay address of the gateway.
+    #[arg(value_name = "NAME")]
+    pub gateway: String,
+    /// How long it is away, 1s to 5min.
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = drill_seconds)]
+    pub duration: u32,
+    /// Although nodes are cut off meanwhile.
+    #[arg(long)]
+    pub force: bool,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub json: bool,
+    /// The daemon that measures.
+    #[command(flatten)]
+    pub daemon: SocketArgs,
+}
+
+#[cfg(feature = "drill")]
+fn drill_seconds(text: &str) -> Result<u32, String> {
+    let seconds = humantime::parse_duration(text).ok().and_then(|time| u32::try_from(time.as_secs()).ok());
+    seconds.filter(|seconds| (1..=300).contains(seconds)).ok_or_else(|| "write a time from 1s to 5min".to_owned())
 }
 
 /// `wgnet probe`.

@@ -4,7 +4,7 @@
 //!   wgnet -c net.yaml wg0 10.1.1.1 alice    run          starts a node
 //!   wgnet check                             check        names every mistake, touches nothing
 //!   wgnet status | journal | why | plan     ask a running daemon
-//!   wgnet reload | cost | drain | probe ... tell it something through its socket
+//!   wgnet reload | cost | drain | drill ... tell it something through its socket
 //!   wgnet genkey | completions | install    stand alone
 //! ```
 //!
@@ -16,6 +16,8 @@ mod check;
 pub mod command;
 mod completions;
 mod diag;
+#[cfg(feature = "drill")]
+mod drill;
 mod genkey;
 mod given;
 mod install;
@@ -79,6 +81,8 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Cost(args) => command::cost(args),
         Command::GatewayCost(args) => command::gateway_cost(args),
         Command::Drain(args) => command::drain(args),
+        #[cfg(feature = "drill")]
+        Command::Drill(args) => drill::run(args),
         Command::Probe(args) => command::probe(args),
         Command::LogLevel(args) => command::log_level(args),
         Command::Install(args) => install::run(args),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use wgnet_api::{PathKind, Peer, Severity, Status};
+use wgnet_api::{Gateway, PathKind, Peer, Severity, Status};
 
 use super::args::StatusArgs;
 use super::terminal;
@@ -57,6 +57,10 @@ pub(super) fn text(status: &Status) -> String {
         text.push('\n');
         table(&mut text, &status.peers);
     }
+    if status.gateways.iter().any(|gateway| gateway.weight != 1) {
+        text.push('\n');
+        shares(&mut text, &status.gateways);
+    }
     if !status.health.is_empty() {
         text.push('\n');
     }
@@ -70,6 +74,20 @@ pub(super) fn text(status: &Status) -> String {
         let _ = writeln!(text, "{severity}: {}{remedy} [{}]", line.text, line.code);
     }
     text
+}
+
+/// What each gateway carries of the leaves, where the network file gives weights.
+fn shares(text: &mut String, gateways: &[Gateway]) {
+    let leaves: usize = gateways.iter().map(|gateway| gateway.leaves).sum();
+    for gateway in gateways {
+        let role = match gateway {
+            Gateway { first: true, .. } => ", this node's first gateway",
+            Gateway { uplink: true, .. } => ", one of this node's gateways",
+            _ => "",
+        };
+        let Gateway { name, weight, leaves: own, .. } = gateway;
+        let _ = writeln!(text, "gateway {name}: weight {weight}, first for {own} of {leaves} leaves{role}");
+    }
 }
 
 const COLUMNS: [&str; 9] = ["NAME", "ADDRESS", "PATH", "HOPS", "ENDPOINT", "HANDSHAKE", "RTT", "LOSS", "RX/TX"];
@@ -206,7 +224,7 @@ mod tests {
             text: "the state cannot be kept".to_owned(),
             remedy: "free some space".to_owned(),
         });
-        Status { node, peers, health: health.into_iter().collect() }
+        Status { node, peers, health: health.into_iter().collect(), gateways: Vec::new() }
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn is_same(a: &StaticPeer, b: &StaticPeer) -> bool {
 }
 
 /// Each key of an entry and its value, empty where it is not written.
-fn keys(peer: &StaticPeer) -> [(&'static str, String); 7] {
+fn keys(peer: &StaticPeer) -> [(&'static str, String); 8] {
     let text = |value: Option<String>| value.unwrap_or_default();
     [
         ("wgIp", list(&peer.addresses)),
@@ -78,6 +78,7 @@ fn keys(peer: &StaticPeer) -> [(&'static str, String); 7] {
         ("publicKey", text(peer.public_key.map(|key| key.to_string()))),
         ("gateway", text(peer.gateway.map(|gateway| gateway.to_string()))),
         ("cost", text(peer.cost.map(|cost| cost.to_string()))),
+        ("weight", text(peer.weight.map(|weight| weight.to_string()))),
     ]
 }
 

@@ -24,6 +24,8 @@ pub const OVERHEAD: u16 = 80;
 pub const MTU_RANGE: (u16, u16) = (1280, 9000);
 /// Smallest and largest cost that a file may give a link.
 pub const COST_RANGE: (u32, u32) = (1, 1_000_000);
+/// Smallest and largest weight of a gateway.
+pub(super) const WEIGHT_RANGE: (u32, u32) = (0, 1_000);
 
 /// Most networks in `subnet`: each address is compared with each.
 const MAX_SUBNETS: usize = 16;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::diagnostic::{Findings, Located, Origin};
 use super::document::{Keys, Kind, Node};
-use super::network::COST_RANGE;
+use super::network::{COST_RANGE, WEIGHT_RANGE};
 use super::{secret, value};
 use crate::mesh::config::{HostPort, StaticPeer};
 use crate::mesh::ids::{Name, WgPublicKey};
@@ -35,6 +35,7 @@ struct Item {
     public_key: Option<Located<WgPublicKey>>,
     gateway: Option<bool>,
     cost: Option<u32>,
+    weight: Option<u32>,
 }
 
 enum AdminPort {
@@ -72,6 +73,7 @@ impl Item {
                 public_key: self.public_key.map(|key| key.value),
                 gateway: self.gateway,
                 cost: self.cost,
+                weight: self.weight,
             },
         })
     }
@@ -134,8 +136,22 @@ fn read_item(node: &Rc<Node>, subnets: &[Located<IpNet>], findings: &mut Finding
     let public_key = keys.take("publicKey", findings).and_then(|node| read_public_key(&node, findings));
     let gateway = keys.take("gateway", findings).and_then(|node| value::boolean(&node, "gateway", findings));
     let cost = keys.take("cost", findings).and_then(|node| value::number(&node, "cost", COST_RANGE, findings));
+    let weight = keys.take("weight", findings).and_then(|node| read_weight(&node, gateway, findings));
     keys.close("a peer", findings);
-    Some(Item { addresses, endpoint, admin_port, name, public_key, gateway, cost })
+    Some(Item { addresses, endpoint, admin_port, name, public_key, gateway, cost, weight })
+}
+
+/// The share of the leaves: only gateways have one.
+fn read_weight(node: &Node, gateway: Option<bool>, findings: &mut Findings) -> Option<u32> {
+    let weight = value::number(node, "weight", WEIGHT_RANGE, findings)?;
+    if gateway == Some(false) {
+        return findings.error(
+            &node.origin,
+            "weight is a gateway's share of the leaves, and this peer is no gateway",
+            "remove it, or gateway: false",
+        );
+    }
+    Some(weight)
 }
 
 fn read_required(keys: &mut Keys, key: &'static str, findings: &mut Findings) -> Option<Rc<Node>> {

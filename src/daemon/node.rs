@@ -497,6 +497,11 @@ impl<S: System> Loop<S> {
             Request::Plan(changes, reply) => {
                 drop(reply.send(self.node.engine.what_if(&changes).map(admin::plan::plan)));
             }
+            #[cfg(feature = "drill")]
+            Request::DrillReport(reply) => {
+                let report = self.node.engine.drill_report(self.now());
+                drop(reply.send(report.map(admin::drill::report)));
+            }
             Request::Reload(request, reply) => self.ask_reload(request, Some(reply)),
             Request::Confirm(reply) => self.confirm(reply),
             Request::Command(command, reply) => {

@@ -77,6 +77,8 @@ pub struct StaticPeer {
     pub gateway: Option<bool>,
     /// `cost`: the cost of the link from this node to that peer, in place of the measured one.
     pub cost: Option<u32>,
+    /// `weight`: its share of the leaves among gateways of about equal cost. `None`: 1.
+    pub weight: Option<u32>,
 }
 
 /// Who may forward for others.

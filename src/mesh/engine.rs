@@ -5,6 +5,8 @@
 //! something it depends on changed.
 
 mod command;
+#[cfg(feature = "drill")]
+mod drill;
 mod health;
 mod links;
 mod mesh;
@@ -18,6 +20,7 @@ mod reload;
 mod saved;
 mod sizes;
 mod sought;
+mod uplinks;
 mod view;
 mod what_if;
 mod why;
@@ -50,6 +53,7 @@ use super::wire::{Message, ReplayWindow, Sealer};
 
 pub(super) use neighbour::{Neighbour, Neighbours};
 use origin::OwnRecord;
+use uplinks::Choice;
 
 /// What makes this node this node, from its state directory.
 pub struct Identity {
@@ -118,6 +122,8 @@ pub struct Engine {
     /// What other ways there are from here, once someone looked.
     alternatives: OnceCell<view::Alternatives>,
     uplinks: BTreeSet<NodeId>,
+    /// How a leaf chose them.
+    choice: Choice,
     /// What gateways were told of that.
     uplinks_told: BTreeSet<NodeId>,
     /// Whether pairs outside the graph get direct links.
@@ -164,6 +170,9 @@ pub struct Engine {
     pub(super) gateway_cost: Option<u32>,
     /// Whether traffic of others is being led around this gateway.
     pub(super) draining: bool,
+    /// Drills that this node takes part in.
+    #[cfg(feature = "drill")]
+    drills: drill::Drills,
     /// What static peers refuse of this node's claims.
     pub(super) refusals: BTreeMap<NodeId, super::reach::Refused>,
     firm_from: Time,
@@ -221,6 +230,7 @@ impl Engine {
             crossings: None,
             alternatives: OnceCell::new(),
             uplinks: BTreeSet::new(),
+            choice: Choice::default(),
             uplinks_told: BTreeSet::new(),
             direct_on: match config.direct {
                 DirectMode::Auto => sought::begins_small(&config),
@@ -254,6 +264,8 @@ impl Engine {
             answers: super::reach::Answers::default(),
             gateway_cost: None,
             draining: false,
+            #[cfg(feature = "drill")]
+            drills: drill::Drills::default(),
             refusals: BTreeMap::new(),
             firm_from: now + LISTEN,
             votes_firmly: false,
@@ -450,7 +462,8 @@ impl Engine {
 
     /// A hash of the effective LSDB: equal on two nodes when they must have equal tables (invariant I1).
     pub fn effective_hash(&self) -> u64 {
-        self.effective_hash
+        // A gateway that a drill withdrew has no tables at all.
+        if self.is_withdrawn() { !self.effective_hash } else { self.effective_hash }
     }
 
     /// A snapshot for people.
@@ -514,9 +527,14 @@ impl Engine {
             // What waited is settled after this.
             Timer::Settle => {}
             Timer::Past => self.forget_past(now),
+            #[cfg(feature = "drill")]
+            Timer::Withdrawal => self.step_withdrawal(now),
+            #[cfg(feature = "drill")]
+            Timer::Drill => self.step_drill(now),
             Timer::Review => {
                 self.dirty.own = true;
                 self.review_demand(now);
+                self.look_at_other_gateways(now);
                 self.release_spare_gateways(now);
                 if now >= self.firm_from && !std::mem::replace(&mut self.votes_firmly, true) {
                     self.dirty.standing = true;
@@ -612,7 +630,7 @@ impl Engine {
                 self.decide_standing(now);
             }
             if std::mem::take(&mut self.dirty.own) {
-                self.choose_uplinks();
+                self.choose_uplinks(now);
                 self.tell_uplinks(now);
                 self.originate(now);
             }
@@ -743,6 +761,9 @@ impl Engine {
     }
 
     pub(super) fn send(&mut self, message: &Message, to: &NodeId, destination: Destination) {
+        if self.is_mute(message) {
+            return;
+        }
         let epoch = self.lsdb.version(to).map_or(0, |version| version.epoch);
         let bytes = self.sealer.seal(message, Some((to, epoch)), &mut self.rng);
         self.push_datagram(destination, bytes);
@@ -750,8 +771,29 @@ impl Engine {
 
     /// Sends to whoever sits at an address.
     pub(super) fn send_to_anyone(&mut self, message: &Message, destination: Destination) {
+        if self.is_mute(message) {
+            return;
+        }
         let bytes = self.sealer.seal(message, None, &mut self.rng);
         self.push_datagram(destination, bytes);
+    }
+
+    /// Whether a drill withdrew this gateway, and the message is not about that.
+    #[cfg(feature = "drill")]
+    fn is_mute(&self, message: &Message) -> bool {
+        self.is_withdrawn() && !Self::is_of_drill(message)
+    }
+
+    /// Without drills nothing is ever withdrawn.
+    #[cfg(not(feature = "drill"))]
+    fn is_mute(&self, _: &Message) -> bool {
+        false
+    }
+
+    /// See [`Self::is_mute`].
+    #[cfg(not(feature = "drill"))]
+    fn is_withdrawn(&self) -> bool {
+        false
     }
 
     fn push_datagram(&mut self, to: Destination, bytes: Vec<u8>) {
@@ -812,6 +854,12 @@ impl Engine {
     pub(super) fn describe_self_again(&mut self) {
         self.own.describe_again();
         self.dirty.own = true;
+    }
+
+    #[cfg(feature = "drill")]
+    fn mark_plan_and_crossings(&mut self) {
+        self.dirty.plan = true;
+        self.dirty.crossings = true;
     }
 
     pub(super) fn mark_plan(&mut self) {

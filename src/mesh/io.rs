@@ -76,6 +76,8 @@ pub struct DesiredTunnel {
     /// Gateways: prefixes to which packets of full size do not pass, sorted, and the bytes that do. The embedded tunnel
     /// tells whoever sends more; the kernel has routes for that.
     pub path_mtus: Vec<(IpNet, u16)>,
+    /// Whether prefixes that are wanted nowhere go at once: this node withdraws. Else they stay for a while where they were.
+    pub at_once: bool,
     /// Leaves: addresses behind gateways, sorted, for which [`TunnelReport::sent`] is wanted.
     pub watched: Vec<IpAddr>,
 }
@@ -244,6 +246,19 @@ pub enum Command {
         /// Whether to.
         drain: bool,
     },
+    /// Have a gateway withdraw for a while, and measure from here how the mesh does without it.
+    #[cfg(feature = "drill")]
+    Drill {
+        /// Name or overlay address.
+        gateway: String,
+        /// How long: 1 s to 5 min.
+        lasts: Duration,
+        /// Although nodes are cut off meanwhile.
+        force: bool,
+    },
+    /// Call the gateway of the drill back.
+    #[cfg(feature = "drill")]
+    EndDrill,
     /// Probe a peer's link, or all links and static peers, at once instead of when it is due.
     Probe {
         /// Name or overlay address; `None`: all.
@@ -280,6 +295,30 @@ pub enum CommandError {
     /// Two different nodes are needed.
     #[error("{0:?} and {0:?} are the same node")]
     SameNode(String),
+    /// A gateway cannot measure its own absence.
+    #[cfg(feature = "drill")]
+    #[error("a gateway cannot measure how the others do without it")]
+    DrillHere,
+    /// Only a node that the network file lists may withdraw a gateway.
+    #[cfg(feature = "drill")]
+    #[error("only a node that the network file lists may withdraw a gateway")]
+    NotListed,
+    /// One drill at a time.
+    #[cfg(feature = "drill")]
+    #[error("a drill goes on")]
+    DrillGoesOn,
+    /// The word goes over the link of the two.
+    #[cfg(feature = "drill")]
+    #[error("this node has no link of its own to {0:?}")]
+    NoLinkTo(String),
+    /// There is nothing to end.
+    #[cfg(feature = "drill")]
+    #[error("no drill goes on")]
+    NoDrill,
+    /// These nodes would be cut off.
+    #[cfg(feature = "drill")]
+    #[error("without that gateway nobody could reach {0}")]
+    CutsOff(String),
     /// This node itself was named.
     #[error("this node cannot forget itself")]
     Itself,

@@ -36,6 +36,12 @@ pub(super) enum Timer {
     Settle,
     /// Nobody uses the paths that were any more.
     Past,
+    /// A drill of this gateway begins or ends.
+    #[cfg(feature = "drill")]
+    Withdrawal,
+    /// The next echoes of a drill that this node measures.
+    #[cfg(feature = "drill")]
+    Drill,
     /// Look at advertised costs, damped links and uplinks again.
     Review,
     /// Give the own items a fresh age.

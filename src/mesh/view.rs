@@ -52,6 +52,8 @@ pub struct View {
     pub gateway_cost: Option<u32>,
     /// Whether traffic of others is being led around this gateway.
     pub draining: bool,
+    /// Every gateway's weight and share of the leaves, sorted by name.
+    pub shares: Vec<GatewayShare>,
     /// The NAT between this node and the gateways.
     pub nat: NatKind,
     /// Where others may reach this node through its NAT.
@@ -62,6 +64,74 @@ pub struct View {
     pub tunnel_keys: Vec<WgPublicKey>,
     /// Counters since the start, by name (`wgnet_` is prefixed in metrics).
     pub counters: Vec<(&'static str, u64)>,
+}
+
+/// What a gateway carries of the leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayShare {
+    /// Its name.
+    pub name: String,
+    /// Its weight by this node's network file.
+    pub weight: u32,
+    /// Number of leaves whose first gateway it is.
+    pub leaves: usize,
+    /// Whether it is the first gateway of this node, a leaf.
+    pub is_first: bool,
+    /// Whether it is one of the gateways that this node, a leaf, counts on.
+    pub is_uplink: bool,
+}
+
+/// How far a drill is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrillState {
+    /// It is measured how the mesh does with the gateway.
+    Before,
+    /// The gateway is being asked to withdraw.
+    Asked,
+    /// The gateway is withdrawn.
+    Away,
+    /// The gateway is called back, and returns.
+    Returning,
+    /// The drill is over.
+    Over,
+}
+
+/// A drill, as far as it is, or as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrillReport {
+    /// Name of the gateway.
+    pub gateway: String,
+    /// How far it is.
+    pub state: DrillState,
+    /// Why it did not go as it should; `None`: it did.
+    pub problem: Option<String>,
+    /// How long the gateway was asked to be away.
+    pub lasts: Duration,
+    /// How long it was away; `None`: it never was.
+    pub away: Option<Duration>,
+    /// No node should be out for longer than this.
+    pub goal: Duration,
+    /// What was measured of each node, sorted by name.
+    pub nodes: Vec<DrillNode>,
+}
+
+/// What a drill did to one node, as the node that measures sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrillNode {
+    /// Its name.
+    pub name: String,
+    /// Whether it answers echoes at all; older versions do not.
+    pub answers: bool,
+    /// Echoes sent to it since the gateway fell silent.
+    pub sent: u32,
+    /// Those without an answer within a second.
+    pub lost: u32,
+    /// The longest time from a lost echo to the next that was answered.
+    pub outage: Duration,
+    /// Whether it had a link to the gateway.
+    pub linked: bool,
+    /// How long after the silence that link was out of the link-state database.
+    pub let_go: Option<Duration>,
 }
 
 /// One other node.

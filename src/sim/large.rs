@@ -132,6 +132,7 @@ fn node(overlay: IpAddr, segment: &str, address: IpAddr, link: Link) -> Node {
         is_static: false,
         gateway: None,
         cost: None,
+        weight: None,
         pinned: false,
         host_name: None,
         firewall: false,

@@ -163,6 +163,7 @@ fn node(draw: &mut Draw, overlay: IpAddr, segment: &str, underlay: IpAddr) -> No
         is_static: false,
         gateway: None,
         cost: None,
+        weight: None,
         pinned: false,
         host_name: None,
         firewall: false,

@@ -1,5 +1,8 @@
 //! Every situation with a few seeds, some random meshes, and that equal seeds give equal runs.
 
+#[cfg(feature = "drill")]
+mod drill;
+mod gateways;
 mod lan;
 mod operate;
 mod reach;

@@ -578,6 +578,12 @@ impl World {
             let Some(daemon) = &mut machine.daemon else { return };
             let Some(output) = daemon.engine.poll_output() else { break };
             match output {
+                Output::Send { to: Destination::Underlay(to), bytes } if daemon.routes(to.ip()) => {
+                    let Some(src) = machine.source_for(to.ip()) else { continue };
+                    let payload = Payload::Datagram(bytes);
+                    let packet = Packet { src, dst: to.ip(), ttl: TTL, born: self.now, waited: 0, payload };
+                    self.hand_in(node, packet);
+                }
                 Output::Send { to: Destination::Underlay(to), bytes } => {
                     let port = machine.config.admin_port;
                     self.transmit(node, port, to, Content::Control(bytes));
@@ -706,6 +712,13 @@ impl World {
                     self.hand_over(node, Via::Tunnel(from), bytes);
                 }
             }
+            Payload::Datagram(bytes) => {
+                // From the admin port of whoever has that address.
+                let sender = self.machines.iter().find(|machine| machine.config.addresses.contains(&packet.src));
+                if let Some(port) = sender.map(|sender| sender.config.admin_port) {
+                    self.hand_over(node, Via::Underlay(SocketAddr::new(packet.src, port)), bytes);
+                }
+            }
             Payload::Ping(number) => {
                 let (src, dst, payload) = (packet.dst, packet.src, Payload::Pong(number));
                 let answer = Packet { src, dst, ttl: TTL, born: self.now, waited: 0, payload };
@@ -781,7 +794,7 @@ impl Content {
         match self {
             Self::Control(bytes) => last(bytes),
             Self::WireGuard(Message::Data { receiver, packet: Some(packet), .. }) => match &packet.payload {
-                Payload::Control(bytes) => last(bytes),
+                Payload::Control(bytes) | Payload::Datagram(bytes) => last(bytes),
                 Payload::Ping(number) | Payload::Pong(number) => u64::from(*receiver) << 32 ^ *number as u64,
             },
             Self::WireGuard(Message::Data { receiver, .. } | Message::Response { receiver, .. }) => {

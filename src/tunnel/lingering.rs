@@ -88,7 +88,9 @@ impl Prefixes {
                 self.lingering.entry(*prefix).or_insert((peer.public_key, now + LINGER));
             }
         }
-        self.lingering.retain(|prefix, (key, until)| *until > now && !owned.contains(prefix) && stay.contains(key));
+        self.lingering.retain(|prefix, (key, until)| {
+            *until > now && !desired.at_once && !owned.contains(prefix) && stay.contains(key)
+        });
         self.wanted = desired.clone();
         self.all()
     }
@@ -147,6 +149,15 @@ mod tests {
         assert!(prefixes.expire(second(22)) && prefixes.all() == lost);
         assert!(!prefixes.expire(second(23)), "that was told");
         assert_eq!(prefixes.want(&lost, second(24)), lost);
+    }
+
+    #[test]
+    fn nothing_lingers_where_a_node_withdraws() {
+        let mut prefixes = Prefixes::default();
+        prefixes.want(&desired(&[(1, &[1, 3]), (2, &[2])]), second(1));
+        prefixes.want(&desired(&[(1, &[1]), (2, &[2])]), second(2));
+        let withdrawn = DesiredTunnel { at_once: true, ..desired(&[(1, &[]), (2, &[])]) };
+        assert_eq!(prefixes.want(&withdrawn, second(3)), withdrawn);
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub fn snapshot(peers: usize) -> Snapshot {
     let health = if peers >= 8 { health() } else { Vec::new() };
     Snapshot {
         time_ms: TIME_MS,
-        status: Status { node: own, peers: (1..=peers).map(peer).collect(), health },
+        status: Status { node: own, peers: (1..=peers).map(peer).collect(), health, gateways: Vec::new() },
         mesh: Mesh { nodes, links },
         counters: BTreeMap::from([("hellos_sent".to_owned(), 4_711), ("records_refused".to_owned(), 2)]),
     }

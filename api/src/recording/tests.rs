@@ -37,7 +37,7 @@ fn snapshot() -> Snapshot {
     };
     Snapshot {
         time_ms: 1_000,
-        status: Status { node, peers: Vec::new(), health: Vec::new() },
+        status: Status { node, peers: Vec::new(), health: Vec::new(), gateways: Vec::new() },
         mesh: Mesh { nodes: vec![bob], links: Vec::new() },
         counters: BTreeMap::from([("hellos_sent".to_owned(), 7)]),
     }

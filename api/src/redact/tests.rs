@@ -107,7 +107,7 @@ fn snapshot() -> Snapshot {
                 link("frankfurt", "nas-anna"),
             ],
         },
-        status: Status { node, peers, health: vec![health] },
+        status: Status { node, peers, health: vec![health], gateways: Vec::new() },
         counters: BTreeMap::from([("hellos_sent".to_owned(), 7)]),
     }
 }

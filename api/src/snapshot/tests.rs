@@ -77,7 +77,7 @@ fn snapshot(time_ms: u64) -> Snapshot {
     });
     Snapshot {
         time_ms,
-        status: Status { node: node(), peers: (2..=4).map(peer).collect(), health: Vec::new() },
+        status: Status { node: node(), peers: (2..=4).map(peer).collect(), health: Vec::new(), gateways: Vec::new() },
         mesh: Mesh { nodes: nodes.collect(), links: vec![link("alice", "node2"), link("alice", "node3")] },
         counters: BTreeMap::from([("hellos_sent".to_owned(), 7)]),
     }

@@ -8,7 +8,7 @@ use wgnet::mesh::link::{Passing, SizeProbe};
 use wgnet::mesh::record::{
     About, Body, Carried, Forget, Item, LinkAdvert, NodeRecord, Quality, ShortId, Signer, Version, Was,
 };
-use wgnet::mesh::wire::{Announcement, Hello, Join, Message};
+use wgnet::mesh::wire::{Announcement, DirectWord, DrillWord, Echo, Hello, Join, Message, Statement};
 use wgnet::tunnel::userspace::offload::segment::Segments;
 use wgnet::tunnel::userspace::offload::{self, VnetHeader};
 
@@ -39,6 +39,8 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let join = Join { challenge: [1; 16], token: None, digest: 5, item: carried.clone() };
     let found = Some(Passing { passes: 1_360, lost: Some(1_376) });
     let size = SizeProbe { number: 6, is_answer: true, size: 1_360, mtu: 1_420, found };
+    let word = DirectWord::Drill(DrillWord::Withdraw { millis: 30_000, force: false });
+    let statement = Statement::sign(&alice, bob.id(), (1, 2), 3, word);
     let messages = [
         ("hello", Message::Hello(hello)),
         ("join", Message::Join(join)),
@@ -48,6 +50,8 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("summary", Message::Summary(Some(3), vec![(1, 2)])),
         ("buckets", Message::Buckets(vec![1; 256])),
         ("size", Message::Size(size)),
+        ("echo", Message::Echo(Echo { number: 7, is_answer: false })),
+        ("direct", Message::Direct(statement)),
     ];
     for (name, message) in messages {
         samples.push(("datagram", name, [&[message.kind() as u8][..], &message.encode()].concat()));

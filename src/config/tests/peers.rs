@@ -209,3 +209,20 @@ fn a_value_of_the_wrong_type_or_size_is_refused() {
         "net.yaml:6:16: adminPort cannot be \"70000\" (write a whole number from 1 to 65535)",
     );
 }
+
+#[test]
+fn a_weight_is_a_whole_number_of_a_gateway() {
+    let item = |options: &str| format!("  - endPoint: 192.0.2.2:50000\n    wgIp: 10.1.1.2\n{options}");
+    assert_eq!(parsed(&with_second(&item("    weight: 0\n"))).peers[1].peer.weight, Some(0));
+    assert_eq!(parsed(&with_second(&item(""))).peers[1].peer.weight, None);
+    for wrong in ["-1", "1001", "1.5", "heavy"] {
+        let remedy = "write a whole number from 0 to 1000";
+        let expected = format!("net.yaml:10:13: weight cannot be \"{wrong}\" ({remedy})");
+        expect_second(&item(&format!("    weight: {wrong}\n")), &[&expected]);
+    }
+    expect_second(
+        &item("    gateway: false\n    weight: 2\n"),
+        &["net.yaml:11:13: weight is a gateway's share of the leaves, and this peer is no gateway (remove it, or \
+           gateway: false)"],
+    );
+}

@@ -66,7 +66,7 @@ fn snapshot(time_s: u64, rx_bytes: u64) -> Snapshot {
     };
     Snapshot {
         time_ms: time_s * 1_000,
-        status: Status { node, peers: vec![peer], health: vec![] },
+        status: Status { node, peers: vec![peer], health: vec![], gateways: vec![] },
         mesh: Mesh::default(),
         counters: [].into(),
     }

@@ -49,6 +49,10 @@ impl Engine {
                     false => "takes traffic of others again, by command".to_owned(),
                 });
             }
+            #[cfg(feature = "drill")]
+            Command::Drill { gateway, lasts, force } => self.begin_drill(now, &gateway, lasts, force)?,
+            #[cfg(feature = "drill")]
+            Command::EndDrill => self.end_drill(now)?,
             Command::Probe { peer } => self.probe_now(now, peer.as_deref())?,
             Command::Forget { name } => {
                 let identity = self.find_name(&name)?;

@@ -86,6 +86,8 @@ impl Engine {
         if !self.paths.is_empty() {
             lines.extend(self.unreachable());
         }
+        #[cfg(feature = "drill")]
+        lines.extend(self.withdrawal_health());
         lines.extend(self.shadowed());
         lines.extend(self.black_holes());
         lines.extend(self.useless_mapping());
@@ -124,7 +126,7 @@ impl Engine {
     }
 
     /// Some names in words, the rest as their number.
-    fn named(&self, ids: &[&NodeId]) -> String {
+    pub(super) fn named(&self, ids: &[&NodeId]) -> String {
         let mut names: Vec<String> = ids.iter().map(|id| self.name_of(id)).collect();
         names.sort_unstable();
         names.truncate(NAMED);

@@ -211,7 +211,9 @@ impl Engine {
         let (me, other) = (self.standing.is_gateway(&self.id), self.standing.is_gateway(id));
         match (me, other) {
             (true, true) => true,
-            (false, true) => self.uplinks.contains(id) || self.uplinks.len() < self.max_uplinks(),
+            (false, true) => {
+                self.uplinks.contains(id) || self.uplinks.len() < self.max_uplinks() && self.may_be_uplink(id)
+            }
             // A gateway leaves it to the leaf.
             (true, false) => self.neighbours.get(id).is_some_and(|neighbour| neighbour.uplink_theirs),
             (false, false) => false,
@@ -248,23 +250,6 @@ impl Engine {
         let both_leaves = !self.standing.is_gateway(&self.id) && !self.standing.is_gateway(id);
         let asks = both_leaves && self.neighbours.get(id).is_some_and(|neighbour| neighbour.floods_theirs);
         asks || self.wants_floods(id)
-    }
-
-    /// A leaf's uplinks: those it has, and the cheapest others while there is room.
-    pub(super) fn choose_uplinks(&mut self) {
-        let is_leaf = !self.standing.is_gateway(&self.id);
-        let usable = |id: &NodeId| {
-            is_leaf && self.standing.is_gateway(id) && self.neighbours.get(id).is_some_and(|n| n.link.is_up())
-        };
-        if self.uplinks.len() == self.max_uplinks() && self.uplinks.iter().all(usable) {
-            return;
-        }
-        let costs = self.neighbours.iter().filter(|n| usable(&n.id)).map(|n| (n.link.cost.measured(), n.id));
-        // Those it has come first, whatever the others cost by now: a changed uplink moves paths on every node.
-        let mut choice: Vec<(bool, u32, NodeId)> =
-            costs.map(|(cost, id)| (!self.uplinks.contains(&id), cost, id)).collect();
-        choice.sort_unstable();
-        self.uplinks = choice.into_iter().take(self.max_uplinks()).map(|(_, _, id)| id).collect();
     }
 
     /// Tells gateways at once which of them are uplinks now. They count such a link, and send news, only when a hello says

@@ -155,6 +155,12 @@ impl Engine {
                 links.push((neighbour.id, (cost + damped + drained, mtu)));
             }
         }
+        if !is_gateway {
+            for (id, (cost, _)) in &mut links {
+                let is_fixed = self.neighbours.get(id).is_some_and(|neighbour| neighbour.link.cost.is_fixed());
+                *cost = self.told_cost(id, *cost, is_fixed);
+            }
+        }
         // Looked at each second; nearly always nothing changed.
         let told = self.own.adverts.iter().map(|(id, advert)| (id, (advert.cost, advert.mtu)));
         if told.eq(links.iter().map(|(id, link)| (id, *link))) {
@@ -285,6 +291,9 @@ impl Engine {
         lines.extend(
             config.static_peers.iter().map(|peer| format!("peer {:?} {}", peer.addresses, may_forward(config, peer))),
         );
+        // A file without weights has the number that versions without them give it.
+        let weighed = config.static_peers.iter().filter_map(|peer| Some((&peer.addresses, peer.weight?)));
+        lines.extend(weighed.map(|(addresses, weight)| format!("weight {addresses:?} {weight}")));
         lines.push(format!("gateways {:?}", config.gateways));
         lines.sort();
         let digest = Sha256::digest(lines.join("\n"));

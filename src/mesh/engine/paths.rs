@@ -69,6 +69,7 @@ impl Engine {
                 self.seek_direct(now);
             }
         }
+        self.suspect_gateways(now, &graph);
         self.past.push_front((now + LINGER, graph, before));
         self.past.truncate(REMEMBERED);
         self.dirty.crossings = true;
@@ -83,6 +84,24 @@ impl Engine {
         }
         self.dirty.crossings = true;
         self.dirty.plan = true;
+    }
+
+    /// An uplink that lost its link to another gateway may be dead: gateways ask each other every second, a leaf at rest
+    /// seldom. Asked now, it is left before anyone needs it.
+    fn suspect_gateways(&mut self, now: Time, old: &Graph) {
+        if self.standing.is_gateway(&self.id) {
+            return;
+        }
+        let lost = |id: &NodeId| {
+            let mut gateways = old.neighbours(id).filter(|other| self.standing.is_gateway(other));
+            gateways.any(|other| self.graph.edge(id, &other).is_none())
+        };
+        for id in self.uplinks.iter().filter(|id| lost(id)).copied().collect::<Vec<NodeId>>() {
+            if let Some(neighbour) = self.neighbours.get_mut(&id) {
+                neighbour.link.ask_within(now, Duration::ZERO);
+            }
+            self.arm_probe(now, id);
+        }
     }
 
     fn tell_path_changes(&mut self, old_graph: &Graph, before: &Paths) {

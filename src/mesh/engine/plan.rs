@@ -41,10 +41,12 @@ impl Engine {
                 },
             );
         }
+        // A gateway that a drill withdrew has links, and carries nothing for anybody.
+        let withdrawn = self.is_withdrawn();
         let mut admitted = self.standing.admitted.iter().peekable();
         for (id, about) in self.lsdb.abouts() {
             while admitted.next_if(|other| **other < id).is_some() {}
-            if admitted.peek() != Some(&&id) || id == self.id {
+            if admitted.peek() != Some(&&id) || id == self.id || withdrawn {
                 continue;
             }
             let id = &id;
@@ -61,10 +63,16 @@ impl Engine {
         }
         let mut peers: Vec<DesiredPeer> = peers.into_values().collect();
         peers.sort_by_key(|peer| peer.public_key);
-        let forward = self.standing.is_gateway(&self.id);
+        let forward = self.standing.is_gateway(&self.id) && !self.is_withdrawn();
         let path_mtus = if forward { self.path_mtus() } else { Vec::new() };
-        let desired =
-            DesiredTunnel { peers, forward, crossings: self.crossings.clone(), path_mtus, watched: self.watched() };
+        let desired = DesiredTunnel {
+            peers,
+            forward,
+            crossings: self.crossings.clone(),
+            path_mtus,
+            at_once: self.is_withdrawn(),
+            watched: self.watched(),
+        };
         if self.tunnel.as_ref() != Some(&desired) {
             self.tunnel = Some(desired.clone());
             // Before anything that was decided to be sent: a datagram may need the peer that this makes.
@@ -75,7 +83,8 @@ impl Engine {
 
     /// How packets cross this node while paths change.
     pub(super) fn find_crossings(&self) -> Option<Arc<Crossings>> {
-        if self.past.is_empty() && self.coming.is_empty() || !self.standing.is_gateway(&self.id) {
+        let steady = self.past.is_empty() && self.coming.is_empty();
+        if steady || self.is_withdrawn() || !self.standing.is_gateway(&self.id) {
             return None;
         }
         let past = self.past.iter().map(|(_, graph, paths)| (graph, paths));

@@ -30,6 +30,9 @@ impl Engine {
             return;
         };
         self.count("datagrams_received");
+        if self.is_mute(&message) {
+            return;
+        }
         let from = header.sender;
         if let Via::Tunnel(link) = via
             && self.neighbours.by_link(&link) != Some(from)
@@ -77,6 +80,8 @@ impl Engine {
             (Message::Relay(relay), Via::Tunnel(_), _) => self.receive_relay(now, from, relay),
             (Message::Direct(statement), Via::Tunnel(_), _) => self.receive_statement(now, &statement, true),
             (Message::Size(probe), Via::Tunnel(_), _) => self.receive_size(now, from, probe, bytes.len()),
+            #[cfg(feature = "drill")]
+            (Message::Echo(echo), Via::Underlay(address), _) => self.receive_echo(now, from, echo, address),
             _ => self.count("datagrams_unexpected"),
         }
     }

@@ -25,6 +25,10 @@ impl Engine {
         for id in self.neighbours.ids() {
             self.fix_cost(id);
         }
+        let weights = |peers: &[StaticPeer]| -> Vec<Option<u32>> { peers.iter().map(|peer| peer.weight).collect() };
+        if weights(&before.static_peers) != weights(&self.config.static_peers) {
+            self.revise_choice(now);
+        }
         self.decide_direct(now);
         self.own.describe_again();
         self.dirty.standing = true;

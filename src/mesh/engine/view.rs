@@ -30,6 +30,7 @@ impl Engine {
             gateway: self.standing.is_gateway(&self.id),
             gateway_cost: self.gateway_cost,
             draining: self.draining,
+            shares: self.gateway_shares(),
             nat: self.outside.nat,
             outside: self.outside.endpoints.clone(),
             mapped: self

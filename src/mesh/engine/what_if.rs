@@ -97,7 +97,7 @@ impl Engine {
         Ok(forecast)
     }
 
-    fn find_gateway(&self, name: &str) -> Result<NodeId, CommandError> {
+    pub(super) fn find_gateway(&self, name: &str) -> Result<NodeId, CommandError> {
         let id = self.find_node(name)?;
         if self.standing.is_gateway(&id) { Ok(id) } else { Err(CommandError::NotAGateway(name.to_owned())) }
     }

@@ -61,6 +61,11 @@ impl Engine {
             None if leaves => Some("the two may have agreed on a direct link: only they know, ask there".to_owned()),
             None => None,
         };
+        if let Some((first, _)) = explanation.way.first().filter(|_| from == self.id())
+            && let Some(text) = self.why_first(first)
+        {
+            why.note = Some(why.note.map_or_else(|| text.clone(), |note| format!("{note}; {text}")));
+        }
         Ok(why)
     }
 

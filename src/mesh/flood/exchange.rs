@@ -48,7 +48,7 @@ impl Engine {
             if except.is_some_and(|source| self.hears_from(&id, &source)) {
                 continue;
             }
-            let due = due.max(self.turn(now, &id));
+            let due = due.max(self.next_turn(now, &id));
             let wants = self.floods_to(&id) || (self.leaving() && self.neighbours.get(&id).is_some());
             let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
             let wants = if neighbour.link.is_up() { wants } else { neighbour.underlay.is_some() };
@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// When news for a neighbour may be sent: in a large mesh there is always more to come.
-    fn turn(&self, now: Time, id: &NodeId) -> Time {
+    fn next_turn(&self, now: Time, id: &NodeId) -> Time {
         let Some(neighbour) = self.neighbours.get(id).filter(|_| self.is_large()) else { return now };
         let gap = if self.standing.is_gateway(id) { GAP } else { LEAF_GAP };
         let nodes = u32::try_from(self.standing.admitted.len()).unwrap_or(u32::MAX);

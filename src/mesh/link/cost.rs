@@ -71,6 +71,11 @@ impl Cost {
         }
     }
 
+    /// Whether a person set the cost.
+    pub fn is_fixed(&self) -> bool {
+        self.fixed.is_some()
+    }
+
     /// What probing brought since the start.
     pub fn probes(&self) -> Probes {
         self.probes

@@ -450,6 +450,8 @@ impl Engine {
             DirectWord::End(number) if phase == Phase::Active(*number) => {
                 self.end_direct(now, author, "the other end ended it");
             }
+            #[cfg(feature = "drill")]
+            DirectWord::Drill(word) if on_link => self.receive_drill(now, author, word),
             _ => self.count("statements_untimely"),
         }
     }

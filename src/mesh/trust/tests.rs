@@ -36,6 +36,7 @@ fn config() -> MeshConfig {
         public_key: None,
         gateway: None,
         cost: None,
+        weight: None,
     };
     MeshConfig {
         key: NetworkKey::new([1; 32]),

@@ -42,13 +42,15 @@ pub enum Kind {
     Direct = 10,
     /// See [`SizeProbe`]. A version of wgnet that does not know it drops it, and never answers.
     Size = 11,
+    /// See [`Echo`]. A version of wgnet that does not know it drops it, and never answers.
+    Echo = 12,
 }
 
 impl Kind {
     /// The kind of this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        use Kind::{Ack, Buckets, Direct, Hello, Items, Join, JoinReply, Relay, Request, Size, Summary};
-        [Join, JoinReply, Hello, Items, Ack, Summary, Buckets, Request, Relay, Direct, Size]
+        use Kind::{Ack, Buckets, Direct, Echo, Hello, Items, Join, JoinReply, Relay, Request, Size, Summary};
+        [Join, JoinReply, Hello, Items, Ack, Summary, Buckets, Request, Relay, Direct, Size, Echo]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }
@@ -153,6 +155,15 @@ pub struct Relay {
     pub statement: Statement,
 }
 
+/// A question between overlay addresses and its answer, which is as long: it takes the very way that packets of users do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Echo {
+    /// Number of the question.
+    pub number: u32,
+    /// Whether this is the answer.
+    pub is_answer: bool,
+}
+
 /// A key hash with the content hash that the sender holds.
 pub type Entry = Summary;
 
@@ -181,6 +192,8 @@ pub enum Message {
     Direct(Statement),
     /// See [`SizeProbe`]; padded to the size that it names.
     Size(SizeProbe),
+    /// See [`Echo`].
+    Echo(Echo),
 }
 
 impl Message {
@@ -198,6 +211,7 @@ impl Message {
             Self::Relay(_) => Kind::Relay,
             Self::Direct(_) => Kind::Direct,
             Self::Size(_) => Kind::Size,
+            Self::Echo(_) => Kind::Echo,
         }
     }
 
@@ -218,6 +232,7 @@ impl Message {
             Self::Relay(relay) => postcard::to_allocvec(relay),
             Self::Direct(statement) => postcard::to_allocvec(statement),
             Self::Size(probe) => postcard::to_allocvec(probe),
+            Self::Echo(echo) => postcard::to_allocvec(echo),
         };
         encoded.expect("messages have known lengths")
     }
@@ -248,6 +263,7 @@ impl Message {
             Kind::Relay => Self::Relay(read(bytes)?),
             Kind::Direct => Self::Direct(read(bytes)?),
             Kind::Size => Self::Size(read(bytes)?),
+            Kind::Echo => Self::Echo(read(bytes)?),
         })
     }
 }

@@ -28,8 +28,8 @@ mod tests;
 pub use announcement::{ANNOUNCEMENT, Announcement, Announcer};
 pub(super) use message::MAX_HOPS;
 pub use message::{
-    Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, MAX_PADDED, Message, Refusal, Relay, TUNNEL_HEADERS,
+    Echo, Entry, Hello, Join, JoinReply, Kind, MAX_DATAGRAM, MAX_PADDED, Message, Refusal, Relay, TUNNEL_HEADERS,
 };
 pub use replay::ReplayWindow;
 pub use seal::{Header, OpenError, Opened, Sealer, join_overhead};
-pub use statement::{DirectWord, Statement};
+pub use statement::{DirectWord, DrillRefusal, DrillWord, Statement};

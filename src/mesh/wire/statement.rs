@@ -8,7 +8,7 @@ use super::super::ids::NodeId;
 use super::super::record::{Signer, Verifier};
 use super::message::signature_bytes;
 
-/// A word about the direct link of two nodes that are no neighbours in the graph.
+/// What is said: about the direct link of two nodes that are no neighbours in the graph, or about a drill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DirectWord {
     /// "I try to reach you; try me at these endpoints."
@@ -19,6 +19,44 @@ pub enum DirectWord {
     Accept(u64),
     /// "Number N is over; I moved your prefixes back."
     End(u64),
+    /// See [`DrillWord`]. A version of wgnet that does not know it drops it, and never answers.
+    Drill(DrillWord),
+}
+
+/// A word about a drill: a gateway that withdraws for a while, to see how the mesh does without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrillWord {
+    /// "Withdraw for so many milliseconds, though nodes are cut off meanwhile if `force`."
+    Withdraw {
+        /// How long.
+        millis: u32,
+        /// Whether nodes may be cut off.
+        force: bool,
+    },
+    /// "I shall, in a moment."
+    Agreed,
+    /// "I shall not."
+    Refused(DrillRefusal),
+    /// "Be back."
+    Restore,
+    /// "A drill of mine lasts for so many milliseconds": one at a time in a mesh.
+    Announced {
+        /// How long.
+        millis: u32,
+    },
+}
+
+/// Why a gateway does not withdraw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrillRefusal {
+    /// Its network file does not list who asks.
+    NotListed,
+    /// It is no gateway.
+    NotGateway,
+    /// A drill goes on, here or at another gateway, or one has just ended here.
+    Busy,
+    /// So many nodes would be cut off.
+    CutsOff(u16),
 }
 
 /// A signed word from one node to another.

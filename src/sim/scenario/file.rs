@@ -65,6 +65,8 @@ struct RawNode {
     #[serde(default)]
     cost: Option<u32>,
     #[serde(default)]
+    weight: Option<u32>,
+    #[serde(default)]
     pinned: bool,
     #[serde(default)]
     host_name: Option<String>,
@@ -284,6 +286,7 @@ fn convert_node(raw: RawNode) -> Node {
         is_static: raw.is_static,
         gateway: raw.gateway,
         cost: raw.cost,
+        weight: raw.weight,
         pinned: raw.pinned,
         host_name: raw.host_name,
         firewall: raw.firewall,

@@ -201,6 +201,8 @@ pub struct Node {
     pub gateway: Option<bool>,
     /// `cost` of the network file for a static node.
     pub cost: Option<u32>,
+    /// `weight` of the network file for a static node.
+    pub weight: Option<u32>,
     /// Whether the network file holds its public key.
     pub pinned: bool,
     /// A host name that the network file has in place of its endpoint's address; resolves to its first attachment.

@@ -62,6 +62,7 @@ impl Scenario {
                 public_key: None,
                 gateway: Some(true),
                 cost: None,
+                weight: None,
             });
         }
         MeshConfig {
@@ -114,7 +115,8 @@ impl Scenario {
             let key = peer.public_key.map(|key| format!("    publicKey: {key}"));
             let gateway = peer.gateway.map(|gateway| format!("    gateway: {gateway}"));
             let cost = peer.cost.map(|cost| format!("    cost: {cost}"));
-            [name, key, gateway, cost].into_iter().flatten().for_each(&mut line);
+            let weight = peer.weight.map(|weight| format!("    weight: {weight}"));
+            [name, key, gateway, cost, weight].into_iter().flatten().for_each(&mut line);
         }
         text
     }
@@ -147,6 +149,7 @@ fn static_peer(name: &str, node: &Node, keys: &BTreeMap<String, WgPublicKey>) ->
         public_key: keys.get(name).copied().filter(|_| node.pinned),
         gateway: node.gateway,
         cost: node.cost,
+        weight: node.weight,
     }
 }
 

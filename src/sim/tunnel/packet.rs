@@ -62,6 +62,8 @@ pub(in crate::sim) struct Packet {
 pub(in crate::sim) enum Payload {
     /// A datagram between engines.
     Control(Vec<u8>),
+    /// A datagram between engines that goes the way of users' packets, between overlay addresses.
+    Datagram(Vec<u8>),
     /// An echo request, with its number.
     Ping(usize),
     /// The echo reply to that number.
@@ -101,12 +103,12 @@ impl Packet {
     /// Its size in bytes.
     pub(in crate::sim) fn size(&self) -> usize {
         match &self.payload {
-            Payload::Control(bytes) => CONTROL + bytes.len(),
+            Payload::Control(bytes) | Payload::Datagram(bytes) => CONTROL + bytes.len(),
             Payload::Ping(_) | Payload::Pong(_) => PING,
         }
     }
 
-    /// Whether a user sent it.
+    /// Whether a user sent it, or it looks like that.
     pub(in crate::sim) fn is_data(&self) -> bool {
         !matches!(self.payload, Payload::Control(_))
     }
