@@ -32,7 +32,7 @@
 //! | acknowledgement, retransmission, digests | `mesh::flood` |
 //! | is a link alive, what does it cost | [`mesh::link`] |
 //! | shortest paths | [`mesh::path`]; from paths to peers and prefixes: `mesh::engine::plan` |
-//! | which gateways a leaf counts on | `mesh::engine::uplinks` |
+//! | which gateways a leaf tries, and which it counts on | `mesh::engine::sought`, `mesh::engine::uplinks` |
 //! | a gateway that withdraws to see how the others do | `mesh::engine::drill` |
 //! | joining, endpoints, announcements on LANs, direct links of leaves | `mesh::reach` |
 //! | bytes on the wire | [`mesh::wire`] |

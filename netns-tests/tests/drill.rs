@@ -21,6 +21,13 @@ fn meshed(lab: &Lab) -> TwoHubs {
     mesh.nodes().into_iter().for_each(|node| node.set_network(&network));
     lab.start_all(mesh.nodes());
     lab.all_pairs_pass(mesh.nodes(), SOON);
+    // Until both leaves count on both hubs, a drill would cut them off.
+    for leaf in [&mesh.left, &mesh.right] {
+        leaf.wait_for("both hubs are there", SOON, |status| {
+            let is_hub = |name: &str| name == mesh.hubs[0].name() || name == mesh.hubs[1].name();
+            status.peers.iter().filter(|peer| is_hub(&peer.name) && peer.path == PathKind::Direct).count() == 2
+        });
+    }
     mesh
 }
 

@@ -71,7 +71,7 @@ fn meaning(command: &str) -> Meaning {
             assert!(file.is_file(), "{command}: there is no such example");
             Meaning::Workspace
         }
-        ["cargo", "run", "--profile", "sim", "--example", "simulate", ..] => Meaning::Workspace,
+        ["cargo", "run", "--profile", "sim", "--example", "scale" | "simulate", ..] => Meaning::Workspace,
         ["cargo", "+nightly", "fuzz", "run", "--fuzz-dir", folder, target, ..] => {
             assert!(
                 root().join(folder).join(format!("fuzz_targets/{target}.rs")).is_file(),

@@ -161,6 +161,7 @@ Example:
     ///
     /// Without --write it touches nothing. With it, writes wgnet.service, wgnet@.service for further meshes, the user
     /// wgnet (sysusers.d) and the modes of /etc/wgnet (tmpfiles.d), and prints the commands that remain.
+    #[cfg(feature = "workstation")]
     #[command(after_help = "\
 Examples:
   wgnet install                       print wgnet.service
@@ -168,6 +169,7 @@ Examples:
   wgnet install --write --root /mnt   the same into an image that is mounted there")]
     Install(InstallArgs),
     /// Print the completion script of a shell.
+    #[cfg(feature = "workstation")]
     #[command(after_help = "\
 Examples:
   wgnet completions bash > /etc/bash_completion.d/wgnet
@@ -595,6 +597,7 @@ fn parse_cost(text: &str) -> Result<CostChange, String> {
 }
 
 /// `wgnet install`.
+#[cfg(feature = "workstation")]
 #[derive(Clone, Debug, Args)]
 pub struct InstallArgs {
     /// Write the files.
@@ -609,6 +612,7 @@ pub struct InstallArgs {
 }
 
 /// `wgnet completions`.
+#[cfg(feature = "workstation")]
 #[derive(Clone, Debug, Args)]
 pub struct CompletionsArgs {
     /// The shell.

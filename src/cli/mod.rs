@@ -14,12 +14,14 @@
 pub mod args;
 mod check;
 pub mod command;
+#[cfg(feature = "workstation")]
 mod completions;
 mod diag;
 #[cfg(feature = "drill")]
 mod drill;
 mod genkey;
 mod given;
+#[cfg(feature = "workstation")]
 mod install;
 mod journal;
 pub mod logging;
@@ -85,7 +87,9 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Drill(args) => drill::run(args),
         Command::Probe(args) => command::probe(args),
         Command::LogLevel(args) => command::log_level(args),
+        #[cfg(feature = "workstation")]
         Command::Install(args) => install::run(args),
+        #[cfg(feature = "workstation")]
         Command::Completions(args) => completions::run(args),
         #[cfg(feature = "packaging")]
         Command::Manual(args) => manual::run(args),

@@ -259,6 +259,8 @@ impl Engine {
         if self.uplinks != self.uplinks_told {
             let before = std::mem::replace(&mut self.uplinks_told, self.uplinks.clone());
             tell.extend(before.union(&self.uplinks_told));
+            // Those that were tried besides are wanted no longer.
+            self.refresh_wanted(now);
             if self.uplinks.is_empty() {
                 // Whoever is near may be all that is left.
                 self.look_around(now);
@@ -291,7 +293,7 @@ impl Engine {
             let id = &neighbour.id;
             self.standing.is_gateway(id)
                 && !self.uplinks.contains(id)
-                && !neighbour.wanted
+                && !neighbour.direct.is_on()
                 && lasts(neighbour.link.up_since())
         };
         let spare: Vec<NodeId> = self.neighbours.iter().filter(spare).map(|neighbour| neighbour.id).collect();

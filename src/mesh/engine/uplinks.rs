@@ -10,10 +10,12 @@
 //!   gateway that comes or goes moves only the leaves that are its own. One of weight 0 is the last resort.
 //! * **Nobody takes much more than its share.** A gateway that is the first of more leaves than 9/8 of its share is
 //!   *crowded* and comes after near ones that are not. Of those that came within the last two minutes the excess moves on, one
-//!   after the other in the order of a hash; who is there for longer stays.
+//!   after the other in the order of a hash; who is there for longer stays. Whoever has a good one keeps it, until a better
+//!   one comes or the file has other weights.
 //! * **The first uplink is told cheapest.** The others are told at a millisecond more than it, at least: so traffic follows
 //!   the choice, by the costs that the leaf advertises and by nothing else. Every node computes the same paths from them,
-//!   whatever its own file says of weights. A cost that a person set is told as it is.
+//!   whatever its own file says of weights. A cost that a person set is told as it
+//!   is, and beside a first one of such a cost all others are told as measured.
 //! * **No flapping.** What is gone is replaced at once. What is merely better must stay so for 20 s, costs are the sticky
 //!   ones that are advertised, and between two such changes lie 10 minutes. An uplink that is let go is first told dear,
 //!   so that its traffic has left when it ends.
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::super::config::Class;
 use super::super::event::{EventKind, Severity};
 use super::super::ids::NodeId;
 use super::super::record::ShortId;
@@ -75,6 +78,8 @@ pub(super) struct Choice {
     revise_until: Time,
     /// What would be better, and since when.
     better: Option<(NodeId, BTreeSet<NodeId>, Time)>,
+    /// Since when each gateway is reached.
+    present: BTreeMap<NodeId, Time>,
     /// Uplinks that are let go, and when they end.
     let_go: BTreeMap<NodeId, Time>,
     /// The least cost that is told of the other uplinks.
@@ -152,6 +157,10 @@ impl Engine {
             self.choice = Choice::default();
             return;
         }
+        self.choice.present.retain(|id, _| self.paths.contains_key(id));
+        for id in self.standing.gateways.iter().filter(|id| self.paths.contains_key(*id)) {
+            self.choice.present.entry(*id).or_insert(now);
+        }
         let candidates = self.gateways_up(now);
         let usable: BTreeSet<NodeId> = candidates.iter().map(|candidate| candidate.id).collect();
         self.uplinks.retain(|id| usable.contains(id));
@@ -212,8 +221,9 @@ impl Engine {
         let room = |one: &&Candidate| one.near && one.weight > 0 && !one.crowded;
         let best = candidates.iter().find(room).or_else(|| candidates.first())?;
         let chosen = candidates.iter().filter(room).find(|one| Some(one.id) == self.choice.first);
-        let since = self.neighbours.get(&best.id).and_then(|best| best.link.up_since());
-        let came_since = since.is_some_and(|since| since > self.choice.came + START);
+        // A link to it may be new because another uplink had to be replaced: what counts is when it was there again.
+        let since = self.choice.present.get(&best.id);
+        let came_since = since.is_some_and(|since| *since > self.choice.came + START);
         let stays =
             !came_since && now >= self.choice.revise_until && self.choice.begun.is_some_and(|b| now.since(b) >= START);
         Some(chosen.filter(|_| stays).unwrap_or(best).id)
@@ -283,7 +293,9 @@ impl Engine {
         let first = candidates.iter().find(|candidate| Some(candidate.id) == self.choice.first);
         // While links come up each one would change what is told of all.
         let starts = self.choice.begun.is_none_or(|begun| now.since(begun) < START);
-        let near = first.filter(|first| first.near && first.weight > 0 && !starts);
+        // Where a person set its cost, costs decide alone.
+        let fixed = |id: &NodeId| self.neighbours.get(id).is_some_and(|first| first.link.cost.is_fixed());
+        let near = first.filter(|first| first.near && first.weight > 0 && !starts && !fixed(&first.id));
         self.choice.floor = near.map_or(0, |first| first.cost.saturating_add(SECOND));
     }
 
@@ -413,7 +425,9 @@ impl Engine {
     /// Looks at gateways that would suit this leaf better and that it has no link to: one that is new, or back.
     pub(super) fn look_at_other_gateways(&mut self, now: Time) {
         let small = self.max_uplinks() == usize::MAX;
-        if self.standing.is_gateway(&self.id) || small || self.uplinks.len() < self.max_uplinks() {
+        // To look costs traffic, which some pay for.
+        let pays = self.config.class == Class::Mobile;
+        if self.standing.is_gateway(&self.id) || small || pays || self.uplinks.len() < self.max_uplinks() {
             return;
         }
         let best = self.uplinks.iter().filter_map(|id| self.choice.known.get(id)).map(|(cost, _)| *cost).min();
@@ -426,7 +440,10 @@ impl Engine {
                 && suits(id) > worst
                 && self.paths.contains_key(*id)
                 && !self.choice.known.get(*id).is_some_and(far)
-                && self.choice.looked.get(*id).is_none_or(|at| now.since(*at) >= LOOK)
+                && self.choice.looked.get(*id).is_none_or(|at| {
+                    let is_back = self.choice.present.get(*id).is_some_and(|since| since > at);
+                    is_back || now.since(*at) >= LOOK
+                })
         });
         for id in others.copied().collect::<Vec<NodeId>>() {
             self.choice.looked.insert(id, now);

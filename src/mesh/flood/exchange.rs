@@ -48,7 +48,8 @@ impl Engine {
             if except.is_some_and(|source| self.hears_from(&id, &source)) {
                 continue;
             }
-            let due = due.max(self.next_turn(now, &id));
+            // Who leaves has no time.
+            let due = if self.leaving() { due } else { due.max(self.next_turn(now, &id)) };
             let wants = self.floods_to(&id) || (self.leaving() && self.neighbours.get(&id).is_some());
             let Some(neighbour) = self.neighbours.get_mut(&id) else { continue };
             let wants = if neighbour.link.is_up() { wants } else { neighbour.underlay.is_some() };
